@@ -22,6 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "5000")  # as the command line does before torch is loaded; regrow.cli says why
 
+import numba
 import torch
 
 from regrow.exact.selection import current
@@ -85,8 +86,14 @@ def theirs(folder: Path, context: int, full: bool) -> Callable[[], object]:
 KINDS = {"ours": ours, "float32": theirs}
 
 
-def _peak(kind: str, folder: Path, context: int, full: bool, threads: int, pipe: object) -> None:
+def _have(threads: int) -> None:
+    """Have torch, and our kernels, compute with so many threads."""
     torch.set_num_threads(threads)
+    numba.set_num_threads(threads)
+
+
+def _peak(kind: str, folder: Path, context: int, full: bool, threads: int, pipe: object) -> None:
+    _have(threads)
     keep_freed_memory()
     run = KINDS[kind](folder, context, full)
     for _ in range(2):
@@ -151,7 +158,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processor", action="store_true", help="count processor time, where others are at work too")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    _have(arguments.threads)
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         model = gguf.load(arguments.gguf)

@@ -125,6 +125,49 @@ def test_narrow_products_are_the_same_for_any_number_of_threads(gemm, shape, thr
 
 
 @each
+@pytest.mark.parametrize("layout", [grid.RIGHT_TRANSPOSED, grid.RIGHT], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (40, 70, 9, 65), (300, 130, 70, 1024), (100, 20, 24, 3001)])
+def test_a_narrow_product_beside_a_wide_one_has_the_bits_of_the_definition(gemm, shape, layout):
+    rows, depth, rank, columns = shape
+    x, w, a, b = (
+        comparison.sample((1, *size), seed)
+        for seed, size in enumerate(((rows, depth), (columns, depth), (rank, depth), (columns, rank)))
+    )
+    for bad, (one, place) in zip((torch.nan, torch.inf, -torch.inf), ((x, 7), (w, 3), (b, 5)), strict=True):
+        if rows > 1:
+            one[0, place, 0] = bad
+    found, expected = (
+        y.low_rank(x, *(y.packed(y.operand(one if layout.by_row else one.mT, layout)) for one in (w, a, b)))
+        for y in (Backend(numba, gemm), oracle)
+    )
+    (*some, digits), (*others, same) = found, expected
+    assert comparison.difference((*some, digits.exponents), (*others, same.exponents)) == ""
+    assert torch.equal(digits.data, same.data.to(torch.int8))
+
+
+@each
+@pytest.mark.parametrize("layout", [grid.RIGHT, grid.RIGHT_OF_TRANSPOSED], ids=["inputs", "weights"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 1.0])
+def test_rare_highest_digits_are_added_as_all_others(gemm, layout, share):
+    rows, tokens = 40, products._MANY + 70
+    draws = torch.Generator().manual_seed(1)
+    top, middle, low = (torch.randint(-64, 64, (rows, tokens), generator=draws) for _ in range(3))
+    top *= torch.rand((rows, tokens), generator=draws) < share
+    x = comparison.sample((1, tokens if layout.stacked else rows, 50), 2)
+    before = comparison.sample((rows if layout.stacked else tokens, 50), 3).mul(1e6).round().double()
+    factors, found = torch.full((50,), 0.75, dtype=torch.float64), []
+    for backend in (Backend(numba, gemm), oracle):
+        dtype = backend.gemm.dtype
+        pairs = (torch.stack(pair, 1).to(dtype) for pair in ((top, middle), (middle, low)))
+        given = *pairs, backend.kernels.split(x, layout, dtype)
+        total, rounded = before.clone(), torch.empty(before.shape)
+        backend.add_deep(*given, total)
+        backend.deep(*given, factors, rounded)
+        found.append((total, rounded))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@each
 @pytest.mark.parametrize("which", PAIRS)
 def test_an_operand_packed_once_gives_what_it_gives_anew(gemm, which):
     backend = Backend(numba, gemm)

@@ -180,6 +180,27 @@ class Backend:
             self.kernels.combine(tile.high, tile.cross, left.exponents[at], right.exponents[tile.groups], out[at])
         return out
 
+    def low_rank(
+        self, x: Tensor, wide: Digits | Numbers | Packed, first: Digits | Numbers | Packed,
+        second: Digits | Numbers | Packed,
+    ) -> tuple[Tensor, Tensor, Digits]:  # fmt: skip
+        """Products of a matrix ``(1, P, K)`` with a wide one and, by way of a narrow one, with a second.
+
+        Args:
+            x: float32.
+            wide: a right operand, to ``(1, P, Q)``.
+            first: likewise, to ``(1, P, N)``.
+            second: likewise, from ``(1, P, N)`` to ``(1, P, Q)``.
+
+        Returns:
+            The sum of both, what the first gives, and the digits of ``x``.
+        """
+        if fused := self._fused(x.shape[2], second.depth):
+            return fused.low_rank(x, wide, first, second)
+        rows = self.kernels.split(x, LEFT, self.gemm.dtype)
+        narrow, out = self.matmul(rows, first), self.matmul(rows, wide)
+        return self.matmul(self.operand(narrow, LEFT), second, onto=out), narrow, rows
+
     def add(self, left: Digits, right: Digits, total: Tensor) -> None:
         """Add the exact integers of a product to float64 ``(G, P, Q)``; P may be more than the left operand has."""
         if own := self.whole(left.depth) or self._fused(left.depth):

@@ -60,6 +60,12 @@ class FusedProducts(Protocol):
     ) -> Tensor:  # fmt: skip
         """See :meth:`regrow.exact.backend.Backend.matmul`."""
 
+    def low_rank(
+        self, x: Tensor, wide: Digits | Numbers | Packed, first: Digits | Numbers | Packed,
+        second: Digits | Numbers | Packed,
+    ) -> tuple[Tensor, Tensor, Digits]:  # fmt: skip
+        """See :meth:`regrow.exact.backend.Backend.low_rank`."""
+
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
         ``(G, P or more, Q)``.

@@ -163,26 +163,26 @@ class _LowRank(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.backend = backend = current(x)
-        rows = _split(backend, x, LEFT)
-        narrow = backend.matmul(rows, _factor(backend, a, RIGHT_TRANSPOSED))[0]
-        y = backend.matmul(rows, _factor(backend, weight, RIGHT_TRANSPOSED))[0]
-        backend.matmul(_operand(backend, narrow, LEFT), _factor(backend, b, RIGHT_TRANSPOSED), onto=y[None])
-        ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow, weight, a, b)
-        return y
+        matrices = (_factor(backend, matrix, RIGHT_TRANSPOSED) for matrix in (weight, a, b))
+        y, narrow, rows = backend.low_rank(_matrices(x), *matrices)
+        ctx.save_for_backward(rows.data.to(torch.int8), rows.exponents, narrow[0], weight, a, b)
+        return y[0]
 
     @staticmethod
     @once
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
         backend: Backend = ctx.backend
         data, exponents, narrow, weight, a, b = ctx.saved_tensors
-        rows = _split(backend, gradients[0], LEFT)
-        dnarrow = backend.matmul(rows, _factor(backend, b, RIGHT))[0]
-        dx = None
+        dx, back = None, _factor(backend, b, RIGHT)
         if ctx.needs_input_grad[0]:
-            dx = backend.matmul(rows, _factor(backend, weight, RIGHT))[0]
-            backend.matmul(_operand(backend, dnarrow, LEFT), _factor(backend, a, RIGHT), onto=dx[None])
+            wide, into = _factor(backend, weight, RIGHT), _factor(backend, a, RIGHT)
+            found, dnarrow, rows = backend.low_rank(_matrices(gradients[0]), wide, back, into)
+            dx = found[0]
+        else:
+            rows = _split(backend, gradients[0], LEFT)
+            dnarrow = backend.matmul(rows, back)
         seen = Digits(data.to(backend.gemm.dtype), exponents, LEFT)
-        return dx, None, _over_rows(backend, seen, dnarrow).mT, _over_rows(backend, rows, narrow)
+        return dx, None, _over_rows(backend, seen, dnarrow[0]).mT, _over_rows(backend, rows, narrow)
 
 
 def _over_rows(backend: Backend, left: Digits, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from regrow.exact.grid import NON_FINITE
 from regrow.exact.kernel import kernel, shared_kernel, thread_id
 from regrow.exact.microkernels.instructions import (
     STEP,
@@ -27,7 +28,15 @@ from regrow.exact.microkernels.instructions import (
 )
 from regrow.exact.microkernels.packing import SIDE, pack_numbers, pack_pair
 from regrow.exact.microkernels.units import call
-from regrow.exact.rows import exponent_range, float32_epilogue_is_exact, power, power32
+from regrow.exact.rows import (
+    exponent_range,
+    float32_epilogue_is_exact,
+    grid_exponent,
+    largest_bits,
+    power,
+    power32,
+    row_digits,
+)
 
 F = np.float32
 
@@ -131,6 +140,22 @@ def _round(
 
 
 @_helper
+def _row_scales(exponents: Any, first: int, last: int, short: bool, rows: Any, rows32: Any) -> None:
+    """What the exponents of some rows make of integers, as the one way of rounding takes it and as the other."""
+    for y in range(last - first):
+        rows[y] = power(exponents[first + y]) * 2.0**-26
+        rows32[y] = power32(exponents[first + y]) if short else F(0.0)
+
+
+@_helper
+def _column_scales(exponents: Any, first: int, wide: int, short: bool, columns: Any, columns32: Any) -> None:
+    """The same of the columns of a panel."""
+    for c in range(wide):
+        columns[c] = power(exponents[first + c])
+        columns32[c] = power32(exponents[first + c] - 19) if short else F(0.0)
+
+
+@_helper
 def _add(sums: Any, target: Any, edge: Any) -> None:
     """Add a block of the product to float64, likewise."""
     high, cross, out, stride = sums[0].ctypes.data, sums[1].ctypes.data, target.ctypes.data, target.strides[0]
@@ -221,9 +246,7 @@ def multiply(
         scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
         edge, edge64 = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float64)
         if rounded:
-            for y in range(last - first):
-                rows[y] = power(left[g, first + y]) * 2.0**-26
-                rows32[y] = power32(left[g, first + y]) if short else F(0.0)
+            _row_scales(left[g], first, last, short, rows, rows32)
         # Here, since which thread has a chunk is not known before; it costs nothing beside a chunk.
         call(unit.begin, (unit.settings,))
         for n in range(panels):
@@ -232,9 +255,7 @@ def multiply(
             x = SIDE * n
             wide = min(SIDE, columns - x)
             if rounded:
-                for c in range(wide):
-                    scales[c] = power(right[g, x + c])
-                    scales32[c] = power32(right[g, x + c] - 19) if short else F(0.0)
+                _column_scales(right[g], x, wide, short, scales, scales32)
             for h in range(heights):
                 here, y = panels_of_left + h * full, first + SIDE * h
                 high = min(SIDE, last - y)
@@ -257,3 +278,185 @@ def multiply(
         call(unit.end, ())
         if streamed:
             end_streams()
+
+
+@_parallel
+def low_rank(
+    unit: Any, places: Any, held: int, x: Any, wide: Any, wide_offsets: Any, first: Any, first_offsets: Any,
+    second: Any, second_offsets: Any, columns: Any, middles: Any, others: Any, chunk: int, streamed: bool,
+    scratch: Any, blocks: Any, digits: Any, exponents: Any, narrow: Any, out: Any,
+) -> None:  # fmt: skip
+    """A product, and what a narrow one of the same rows gives when it is multiplied once more, added to it.
+
+    Digits of the rows are made once, and a block is added to while it is in the cache.
+
+    Args:
+        unit: what multiplies, :class:`regrow.exact.microkernels.units.Addresses`.
+        places: of the planes in a panel of a left operand, and how many it has.
+        held: how many one of a right operand has.
+        x: the left operand, float32 ``(R, K)``.
+        wide: panels of the matrix ``(K, Q)``, from :func:`pack_right`.
+        wide_offsets: theirs, by part.
+        first: those of the narrow one, ``(K, N)``.
+        first_offsets: theirs.
+        second: those of the one that its product is multiplied by, ``(N, Q)``.
+        second_offsets: theirs.
+        columns: exponents of the matrix ``(Q,)``.
+        middles: of the narrow one ``(N,)``.
+        others: of the second ``(Q,)``.
+        chunk: rows that a thread takes at a time, a multiple of 32.
+        streamed: as in :func:`multiply`.
+        scratch: int8 ``(threads, S)``, where S takes panels of a chunk over K, and over N.
+        blocks: int32 ``(threads, 2, 32, 32)``.
+        digits: takes those of ``x``, int8 ``(R, 2, K)``.
+        exponents: takes its grids ``(R,)``.
+        narrow: takes the narrow product, float32 ``(R, N)``.
+        out: takes the sum of the others, float32 ``(R, Q)``.
+    """
+    (count, depth), (_, rank), (_, width) = x.shape, narrow.shape, out.shape
+    steps, few = (depth + 63) // 64, (rank + 63) // 64
+    size, small = steps * STEP, few * STEP
+    full, thin, bits = places[3] * size, places[3] * small, x.view(np.int32)
+    finer = np.empty(count, np.int32)
+    for i in prange((count + chunk - 1) // chunk):
+        start = i * chunk
+        last = min(count, start + chunk)
+        heights = (last - start + SIDE - 1) // SIDE
+        thread = thread_id()
+        panels, sums = scratch[thread].ctypes.data, blocks[thread]
+        thins = panels + heights * full
+        for r in range(start, last):
+            e = grid_exponent(largest_bits(bits[r]))
+            exponents[r] = e
+            if e == NON_FINITE:
+                digits[r] = 0
+            else:
+                row_digits(x[r], power32(13 - e), digits[r, 0], digits[r, 1], False)
+        for h in range(0, heights, 2):
+            row = start + SIDE * h
+            for p in range(2):
+                source = digits.ctypes.data + (2 * row + p) * depth
+                target = panels + h * full + places[p] * size
+                pack_pair(source, 2 * depth, 1, min(2 * SIDE, last - row), depth, target, full, False)
+        for h in range(heights):
+            call(unit.finish_left, (panels + h * full, 2, steps))
+        call(unit.begin, (unit.settings,))
+        rows, rows32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
+        more, more32 = np.zeros(chunk, np.float64), np.zeros(chunk, np.float32)
+        scales, scales32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
+        others64, others32 = np.zeros(SIDE, np.float64), np.zeros(SIDE, np.float32)
+        joint, edge = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE), np.float32)
+        given = exponent_range(exponents, start, last)
+        short = float32_epilogue_is_exact(depth, given, exponent_range(middles, 0, rank))
+        _row_scales(exponents, start, last, short, rows, rows32)
+        for n in range((rank + SIDE - 1) // SIDE):
+            column, there = SIDE * n, first.ctypes.data + n * held * size
+            across = min(SIDE, rank - column)
+            offset = first_offsets[n].ctypes.data if first_offsets.size else 0
+            _column_scales(middles, column, across, short, scales, scales32)
+            for h in range(heights):
+                y, span = start + SIDE * h, slice(SIDE * h, SIDE * h + SIDE)
+                call(
+                    unit.block,
+                    (panels + h * full, there, 2, steps, offset, sums.ctypes.data, 4 * SIDE * SIDE, 4 * SIDE),
+                )
+                target = narrow[y : min(last, y + SIDE), column : column + across]
+                _round(sums, short, rows[span], rows32[span], scales, scales32, target, edge, False, False)
+        for h in range(0, heights, 2):
+            row = start + SIDE * h
+            pack_numbers(
+                narrow, True, row, min(2 * SIDE, last - row), rank, finer, places, small, thin, thins + h * thin, False
+            )  # fmt: skip
+        for h in range(heights):
+            call(unit.finish_left, (thins + h * thin, 2, few))
+        short = float32_epilogue_is_exact(depth, given, exponent_range(columns, 0, width))
+        short_too = float32_epilogue_is_exact(
+            rank, exponent_range(finer, start, last), exponent_range(others, 0, width)
+        )
+        _row_scales(exponents, start, last, short, rows, rows32)
+        _row_scales(finer, start, last, short_too, more, more32)
+        for n in range((width + SIDE - 1) // SIDE):
+            column = SIDE * n
+            across = min(SIDE, width - column)
+            offset = wide_offsets[n].ctypes.data if wide_offsets.size else 0
+            offset_too = second_offsets[n].ctypes.data if second_offsets.size else 0
+            there, there_too = wide.ctypes.data + n * held * size, second.ctypes.data + n * held * small
+            _column_scales(columns, column, across, short, scales, scales32)
+            _column_scales(others, column, across, short_too, others64, others32)
+            for h in range(heights):
+                y, span = start + SIDE * h, slice(SIDE * h, SIDE * h + SIDE)
+                here, where = panels + h * full, sums.ctypes.data
+                call(unit.block, (here, there, 2, steps, offset, where, 4 * SIDE * SIDE, 4 * SIDE))
+                _round(sums, short, rows[span], rows32[span], scales, scales32, joint, edge, False, False)
+                here = thins + h * thin
+                if few == 1:
+                    call(unit.shallow, (here, there_too, (rank + 7) // 8, offset_too, where, 4 * SIDE * SIDE, 4 * SIDE))
+                else:
+                    call(unit.block, (here, there_too, 2, few, offset_too, where, 4 * SIDE * SIDE, 4 * SIDE))
+                _round(sums, short_too, more[span], more32[span], others64, others32, joint, edge, True, False)
+                target = out[y : min(last, y + SIDE), column : column + across]
+                if streamed and target.shape[0] == SIDE and across == SIDE:
+                    stream_block(joint.ctypes.data, target.ctypes.data, target.strides[0])
+                else:
+                    _copy(joint, target)
+        call(unit.end, ())
+        if streamed:
+            end_streams()
+
+
+# Digits that are looked at together, and columns of such that a thread takes.
+_TOGETHER, _STRIPE = 64, 512
+
+
+@_helper
+def _any(x: Any) -> Any:
+    """Whether a digit is not 0."""
+    found = np.int8(0)
+    for c in range(x.shape[0]):
+        found |= x[c]
+    return found != 0
+
+
+@_helper
+def _add_row(digit: int, high: Any, low: Any, total: Any) -> None:
+    """Add ``2**14 t (2**7 h + l)``."""
+    for c in range(total.shape[0]):
+        product = np.int32(digit) * (np.int32(128) * np.int32(high[c]) + np.int32(low[c]))
+        total[c] += np.float64(product) * 16384.0
+
+
+@_helper
+def _add_rare(row: Any, number: int, begin: int, across: bool, high: Any, low: Any, total: Any) -> None:
+    """What some digits of one row give, from column ``begin`` on."""
+    for start in range(0, row.shape[0], _TOGETHER):
+        some = row[start : start + _TOGETHER]
+        if _any(some):
+            for c in range(some.shape[0]):
+                if some[c] != 0:
+                    place = begin + start + c
+                    p = place if across else number
+                    k = number if across else place
+                    _add_row(some[c], high[k], low[k], total[p])
+
+
+@_parallel
+def add_rare(digits: Any, across: bool, high: Any, low: Any, total: Any) -> None:
+    """Add what the highest of three digits gives, of which few are not 0.
+
+    Args:
+        digits: int8 ``(P, K)``, or ``(K, P)`` if ``across``; dense along the last axis.
+        across: which.
+        high: of the right operand, int8 ``(K, Q)``.
+        low: the same.
+        total: float64 ``(P, Q)``.
+    """
+    # A thread has sums of its own: rows of the digits, or columns of all of them.
+    rows, columns = digits.shape
+    if across:
+        for i in prange((columns + _STRIPE - 1) // _STRIPE):
+            start = np.int64(i) * _STRIPE
+            for r in range(rows):
+                _add_rare(digits[r, start : start + _STRIPE], r, start, True, high, low, total)
+    else:
+        for r in prange(rows):
+            _add_rare(digits[r], np.int64(r), 0, False, high, low, total)

@@ -39,6 +39,9 @@ _STREAMED_BYTES, _LINE = 1 << 20, 64
 _DIGITS_TO_BYTE = 64
 # Sums that are added up anyway are cut at this depth, so that a block's panels fit that cache too.
 _DEPTH = 4096
+# Probabilities of so many tokens, or more, are nearly all below 2**-7, as their sum is 1: of the three digits of their
+# gradients the highest is seldom not 0.
+_MANY = 2048
 # Queries that are multiplied at a time in the gradients of keys and values. Of those that see none of the keys at hand
 # fewer are multiplied where there are fewer at a time, but integers are added up more often.
 _QUERIES = 256
@@ -155,10 +158,36 @@ class MicrokernelProducts:
         self._multiply(operand, packed.panels, wide, kind, grids, floats=out.numpy())
         return out
 
+    def low_rank(
+        self, x: Tensor, wide: Digits | Numbers | Packed, first: Digits | Numbers | Packed,
+        second: Digits | Numbers | Packed,
+    ) -> tuple[Tensor, Tensor, Digits]:  # fmt: skip
+        """See :meth:`regrow.exact.backend.Backend.low_rank`."""
+        (_, rows, depth), panel, held = x.shape, self._unit.left[2], self._unit.right[2].size
+        matrix, into, back = (self._packed(one) for one in (wide, first, second))
+        columns, rank = matrix.exponents.shape[1], into.exponents.shape[1]
+        digits, grids = torch.empty((1, rows, 2, depth), dtype=torch.int8), torch.empty((1, rows), dtype=torch.int32)
+        narrow, out = torch.empty((1, rows, rank)), torch.empty((1, rows, columns))
+        floats = out.numpy()
+        threads = THREADS.worth(rows * (columns * depth * 2 // _DIGITS_TO_BYTE + depth * 6 + columns * 4))
+        chunk = _chunk(1, rows, 2 * depth, threads)
+        scratch = _buffer(threads, chunk // SIDE * panel.size * (-(-depth // 64) + -(-rank // 64)) * STEP)
+        kernels.low_rank(
+            addresses(self._unit), (*panel.padded, panel.size), held, x.detach().contiguous().numpy()[0],
+            *matrix.panels, *into.panels, *back.panels, matrix.exponents.numpy()[0], into.exponents.numpy()[0],
+            back.exponents.numpy()[0], chunk, _streamed(floats), scratch,
+            _buffer(threads, 2, SIDE, SIDE, dtype=torch.int32), digits.numpy()[0], grids.numpy()[0], narrow.numpy()[0],
+            floats[0], threads=threads,
+        )  # fmt: skip
+        return out, narrow, Digits(digits, grids, LEFT)
+
     def accumulate(self, left: list[Tensor], right: Digits, total: Tensor) -> None:
         """Add the exact integers of two or three planes ``(G, P, K)``, the highest first, to float64
         ``(G, P or more, Q)``.
         """
+        if _are_rare(left, right):
+            _add_rare(left[0], right, total)
+            left = left[1:]
         rows, columns, doubles = _Operand.of(left), _Operand.digits(right), total.numpy()
         for start in range(0, columns.depth, _DEPTH):
             stop = min(columns.depth, start + _DEPTH)
@@ -167,6 +196,11 @@ class MicrokernelProducts:
 
     def scaled(self, left: list[Tensor], right: Digits, factors: Tensor, out: Tensor) -> None:
         """See :meth:`regrow.exact.gemm.FusedProducts.scaled`."""
+        if _are_rare(left, right):
+            total = torch.zeros(out.shape, dtype=torch.float64)
+            self.accumulate(left, right, total)
+            out.copy_(total.mul_(factors))
+            return
         rows, columns = _Operand.of(left), _Operand.digits(right)
         panels = self._panels(columns, rows.planes)
         self._multiply(rows, panels, columns.outer, kernels.SCALED, factors=factors.numpy(), floats=out.numpy())
@@ -299,12 +333,32 @@ def _factor(given: Digits | Numbers) -> tuple[_Operand, Tensor]:
     return _Operand.digits(given), given.exponents.contiguous()
 
 
+def _are_rare(left: list[Tensor], right: Digits) -> bool:
+    """Whether the highest of three digits are 0 nearly everywhere, so that what they add is better added by itself."""
+    return len(left) == 3 and not right.layout.by_row and max(left[0].shape[1:]) >= _MANY
+
+
+def _add_rare(digits: Tensor, right: Digits, total: Tensor) -> None:
+    """Add what the highest digits ``(G, P, K)`` give."""
+    across = digits.stride(2) != 1
+    for group, (plane, high, low) in enumerate(zip(digits, right.high, right.low, strict=True)):
+        dense = plane.mT if across else plane
+        kernels.add_rare(dense.numpy(), across, high.numpy(), low.numpy(), total[group].numpy())
+
+
+@cache
 def _chunk(groups: int, outer: int, bytes_of_row: int, threads: int) -> int:
     """Rows to a chunk, a multiple of a block's: as many as the cache holds packed, because a chunk goes over the whole
-    right operand, which so is read from memory as often as there are chunks; but something for every thread.
+    right operand, which so is read from memory as often as there are chunks; but somewhat fewer where the last thread
+    is done sooner so, and something for every thread.
     """
     rows = min(_CHUNK_ROWS, _CHUNK_BYTES // bytes_of_row, -(-outer * groups // threads))
-    return max(1, -(-rows // SIDE)) * SIDE
+    most = max(1, -(-rows // SIDE))
+
+    def longest(blocks: int) -> int:
+        return -(-groups * -(-outer // (blocks * SIDE)) // threads) * blocks
+
+    return min(range(most, (most - 1) // 2, -1), key=longest) * SIDE
 
 
 def _streamed(out: Any) -> bool:

@@ -63,6 +63,8 @@ class Unit:
         block: given addresses of a panel of each, the number of the left one's planes, the steps, the addresses of the
             offsets (32 int32 for each part, to be added to every row) and of the sums, how far the parts are apart, and
             the stride of their rows.
+        shallow: a block of two planes and one step, of which nothing is but zeros beyond so many eights of the depth:
+            given the panels, these eights, and what ``block`` is given from the offsets on; None for ``block`` itself.
         finish_left: makes what the unit wants of a panel; given its address, the number of planes, and the steps.
         finish_right: likewise.
         begin: makes the unit ready on a thread, given the address of ``settings``.
@@ -79,6 +81,7 @@ class Unit:
     left: Mapping[int, Panel]
     right: Mapping[int, Panel]
     block: Emitter
+    shallow: Emitter | None = None
     finish_left: Emitter = nothing
     finish_right: Emitter = nothing
     begin: Emitter = nothing

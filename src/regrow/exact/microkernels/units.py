@@ -25,7 +25,7 @@ from regrow.exact.microkernels import emission as emit
 from regrow.exact.microkernels.amx import AMX
 from regrow.exact.microkernels.neon import NEON, SDOT, SMMLA
 from regrow.exact.microkernels.processor import compiled_for
-from regrow.exact.microkernels.unit import Unit
+from regrow.exact.microkernels.unit import Emitter, Unit
 from regrow.exact.microkernels.vnni import AVXVNNI, VNNI
 from regrow.exact.microkernels.words import AVX2, AVX512
 
@@ -37,6 +37,7 @@ class Addresses(NamedTuple):
     """What kernels are given of a unit: see :class:`regrow.exact.microkernels.unit.Unit`."""
 
     block: int
+    shallow: int
     finish_left: int
     finish_right: int
     begin: int
@@ -57,11 +58,24 @@ def _functions(unit: Unit) -> list[tuple[str, Callable[..., None], int]]:
     """The name of each function, what writes it, and how many values it is given."""
     return [
         ("block", unit.block, 8),
+        ("shallow", unit.shallow or _whole_step(unit), 7),
         ("finish_left", unit.finish_left, 3),
         ("finish_right", unit.finish_right, 3),
         ("begin", unit.begin, 1),
         ("end", unit.end, 0),
     ]
+
+
+def _whole_step(unit: Unit) -> Emitter:
+    """What a unit does whose block of one step is as soon done as one of less."""
+
+    def write(
+        builder: Any, left: Any, right: Any, _eights: Any, offsets: Any, out: Any, apart: Any, stride: Any
+    ) -> None:  # fmt: skip
+        block = builder.module.globals[f"regrow.{unit.name}.block"]
+        builder.call(block, [left, right, emit.constant(2), emit.constant(1), offsets, out, apart, stride])
+
+    return write
 
 
 def write_functions(unit: Unit, module: Any, features: Sequence[str] = ()) -> None:

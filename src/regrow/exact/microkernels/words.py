@@ -90,8 +90,10 @@ def _finish_right(builder: Any, panel: Any, planes: Any, steps: Any) -> None:
 _WHOLE, _SPLIT, _ADDED = 0, 1, 2
 
 
-def _blocks(lanes: int, height: int) -> Emitter:
-    """Blocks by registers of so many int32; so many rows at a time, whose sums stay in two registers each."""
+def _blocks(lanes: int, height: int) -> tuple[Emitter, Emitter]:
+    """Blocks by registers of so many int32, and shallow ones; so many rows at a time, whose sums stay in two registers
+    each.
+    """
     of, words_of, bytes_of = (
         ir.VectorType(kind, lanes * n) for kind, n in ((emit.INT, 1), (emit.SHORT, 2), (emit.BYTE, 4))
     )
@@ -137,18 +139,19 @@ def _blocks(lanes: int, height: int) -> Emitter:
                 )
                 add(builder, total, emit.call(builder, pairs, builder.add(first, second), ones, gives=of))
 
-    def step(builder: Any, sums: Any, left: tuple[Any, Any], right: tuple[Any, Any]) -> None:
+    def step(builder: Any, sums: Any, left: tuple[Any, Any], right: tuple[Any, Any], eights: Any) -> None:
         """Add what a step gives: the addresses of words and bytes of the rows, and of the columns."""
         # One loop for words and one for bytes: of 16 registers fewer go to memory and back in every round than
         # where both are there at once.
         for wide, octet in ((2, words), (1, bytes_)):
-            with emit.for_range(builder, emit.constant(8)) as eight:
+            with emit.for_range(builder, eights) as eight:
                 here = builder.add(left[2 - wide], emit.times(builder, eight.index, 8))
                 there = builder.add(right[2 - wide], emit.times(builder, eight.index, 2 * wide * ROW))
                 octet(builder, sums, here, there)
 
     def add_steps(
-        builder: Any, left_words: Any, left_bytes: Any, right_words: Any, right_bytes: Any, steps: Any, block: Any
+        builder: Any, left_words: Any, left_bytes: Any, right_words: Any, right_bytes: Any, steps: Any, block: Any,
+        eights: Any,
     ) -> None:  # fmt: skip
         """Add what some steps give to 32 x 32 int32, side by side."""
         sums = [[emit.alloca(builder, of) for _ in range(2)] for _ in range(height)]
@@ -172,7 +175,7 @@ def _blocks(lanes: int, height: int) -> Emitter:
                 step(
                     builder, sums,
                     (builder.add(left_words, emit.times(builder, left, 2)), builder.add(left_bytes, left)),
-                    (builder.add(right_words, emit.times(builder, right, 2)), builder.add(right_bytes, right)),
+                    (builder.add(right_words, emit.times(builder, right, 2)), builder.add(right_bytes, right)), eights,
                 )  # fmt: skip
             for total, place in places:
                 emit.store(builder, builder.load(total), place)
@@ -192,10 +195,10 @@ def _blocks(lanes: int, height: int) -> Emitter:
 
     def part(
         builder: Any, left_words: Any, left_bytes: Any, right_words: Any, right_bytes: Any, steps: Any, offsets: Any,
-        first: Any, second: Any, stride: Any, what: Any,
+        first: Any, second: Any, stride: Any, what: Any, eights: Any,
     ) -> None:  # fmt: skip
         """A part's sums over some steps."""
-        adding = emit.function(builder.module, f"regrow.words.{lanes}.steps", add_steps, [emit.LONG] * 6)
+        adding = emit.function(builder.module, f"regrow.words.{lanes}.steps", add_steps, [emit.LONG] * 7)
         block = emit.room(builder, 32 * 2 * ROW)
         registers = [4 * lanes * i for i in range(32 // lanes)]
         fresh = builder.icmp_signed("!=", what, emit.constant(_ADDED))
@@ -211,6 +214,7 @@ def _blocks(lanes: int, height: int) -> Emitter:
             builder.call(adding, [
                 builder.add(left_words, wide), builder.add(left_bytes, narrow),
                 builder.add(right_words, wide), builder.add(right_bytes, narrow), count, block,
+                eights,
             ])  # fmt: skip
         with emit.for_range(builder, emit.constant(32)) as row:
             source = builder.add(block, emit.times(builder, row.index, 2 * ROW))
@@ -222,7 +226,7 @@ def _blocks(lanes: int, height: int) -> Emitter:
     def write(
         builder: Any, left: Any, right: Any, planes: Any, steps: Any, offsets: Any, out: Any, apart: Any, stride: Any
     ) -> None:  # fmt: skip
-        sums = emit.function(builder.module, f"regrow.words.{lanes}", part, [emit.LONG] * 10)
+        sums = emit.function(builder.module, f"regrow.words.{lanes}", part, [emit.LONG] * 11)
         size, double = emit.times(builder, steps, STEP), emit.times(builder, steps, 2 * STEP)
         several, third = (builder.icmp_signed(">", planes, emit.constant(count)) for count in (1, 2))
         narrow = builder.add(right, double)
@@ -234,22 +238,31 @@ def _blocks(lanes: int, height: int) -> Emitter:
             builder.call(sums, [
                 builder.add(left, wide), builder.add(builder.add(left, double), place), builder.add(right, wide),
                 builder.add(narrow, place), count, offsets, out, builder.add(out, apart), stride,
-                builder.select(several, what, emit.constant(_WHOLE)),
+                builder.select(several, what, emit.constant(_WHOLE)), emit.constant(8),
             ])  # fmt: skip
         with builder.if_then(third):
             wide = builder.add(left, builder.add(size, double))
             last = builder.add(out, builder.add(apart, apart))
             builder.call(sums, [
                 wide, builder.add(wide, double), right, narrow, steps, emit.offset(builder, offsets, 256), last, last,
-                stride, emit.constant(_WHOLE),
+                stride, emit.constant(_WHOLE), emit.constant(8),
             ])  # fmt: skip
 
-    return write
+    def shallow(
+        builder: Any, left: Any, right: Any, eights: Any, offsets: Any, out: Any, apart: Any, stride: Any
+    ) -> None:  # fmt: skip
+        sums = emit.function(builder.module, f"regrow.words.{lanes}", part, [emit.LONG] * 11)
+        builder.call(sums, [
+            left, emit.offset(builder, left, 2 * STEP), right, emit.offset(builder, right, 2 * STEP), emit.constant(1),
+            offsets, out, builder.add(out, apart), stride, emit.constant(_SPLIT), eights,
+        ])  # fmt: skip
+
+    return write, shallow
 
 
-def _unit(name: str, features: tuple[str, ...], block: Emitter) -> Unit:
+def _unit(name: str, features: tuple[str, ...], blocks: tuple[Emitter, Emitter]) -> Unit:
     return Unit(
-        name, X86, features, _LEFT, _RIGHT, block, finish_left=_finish_left, finish_right=_finish_right, shift=64,
+        name, X86, features, _LEFT, _RIGHT, *blocks, finish_left=_finish_left, finish_right=_finish_right, shift=64,
         offsets=((1,), (1,)),
     )  # fmt: skip
 
