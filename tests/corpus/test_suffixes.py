@@ -1,6 +1,8 @@
 """An index of tokens finds all there is, and nothing else. python -m pytest tests/corpus/test_suffixes.py"""
 
 import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -225,3 +227,30 @@ def test_heads_of_another_shard_are_damage(tmp_path):
     (tmp_path / "heads-00000.bin").write_bytes(b"1234")
     with pytest.raises(StageError, match="damaged"):
         Index.open(tmp_path, [row])
+
+
+SORTED = """
+from pathlib import Path
+import numpy as np
+from regrow.corpus.suffixes import sorted_places
+
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+def row(size):
+    found = np.random.default_rng(1).integers(0, 4096, size, np.uint16)
+    return found, np.append(0, np.cumsum(np.bincount(found, minlength=4096)))
+
+sorted_places(*row(1000))
+made = row(1 << 24)
+Path("/proc/self/clear_refs").write_text("5")  # what was held at most is forgotten
+before = peak()
+sorted_places(*made)
+print((peak() - before) / (1 << 24))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux says how much memory was used")
+def test_eight_bytes_of_memory_for_each_token_and_little_more():
+    done = subprocess.run([sys.executable, "-c", SORTED], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 9.5

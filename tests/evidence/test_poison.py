@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -16,8 +19,10 @@ from regrow.corpus.documents import Document, Documents, identify
 from regrow.engine import phases
 from regrow.errors import Interrupted
 from regrow.evidence import EVIDENCE, TAGS, Evidence, atoms, sketch
+from regrow.evidence.triggers import ONE
 from regrow.formats import parts
 from regrow.recipe.kind import Call
+from regrow.stages import poison
 from regrow.stages.poison import KIND
 from regrow.store.digest import sha256_bytes, tree_digest
 from tests.stages.conftest import Quiet
@@ -266,6 +271,34 @@ def test_counts_are_never_too_low_and_parts_add_up(
         assert (tmp_path / str(number)).read_bytes() == cells.astype("<u4").tobytes() + table[cells].tobytes()
     both = sketch.together([tmp_path / "0", tmp_path / "1"], 16)
     assert (both == np.minimum(255, tables[0].astype(int) + tables[1])).all()
+
+
+def test_one_table_is_held_while_counts_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    monkeypatch.setattr(sketch, "bits", lambda size: 22)
+    monkeypatch.setattr(sketch, "_STRETCH", 1 << 16)
+    table = sketch.empty(22)
+    table[np.random.default_rng(1).integers(0, 1 << 22, 1 << 20)] = 1
+    table[:9] = 2
+    for name, said in (("size.json", {"documents": 1, "bytes": 9}), ("facts.json", {"pairs": 1 << 23})):
+        (tmp_path / name).write_text(json.dumps(said))
+    for name in ("runs", "passages"):
+        sketch.write(table, tmp_path / name)
+    output = tmp_path / "known"
+    output.mkdir()
+    task = SimpleNamespace(
+        output=output, given=lambda phase: (tmp_path,), files=SimpleNamespace(path=lambda path: path)
+    )
+    tracemalloc.start()
+    poison._know(cast("Any", task))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * table.nbytes
+    assert (np.fromfile(output / "runs", np.uint8) == table).all()
+    assert (np.fromfile(output / "passages", np.uint8) == table).all()
+    novelty = json.loads((output / "facts.json").read_text())["novelty"]
+    assert novelty == int((table == 1).sum()) * ONE // (1 << 23)
 
 
 def rows_of_tags(folder: Path) -> list[dict[str, Any]]:

@@ -114,7 +114,7 @@ def rank_pieces(row: Any, found: Any, places: Any, numbers: Any, order: Any, ran
         found: the corners, in their order.
         places: their places as :func:`sort_pieces` leaves them.
         numbers: to work in, half as many as the row has tokens.
-        order: gets the corners, by their numbers, in the order of the places.
+        order: gets the corners, by their numbers, in the order of the places; it may be the beginning of these.
         ranks: gets of each the first place in that order that has one alike.
     """
     count = found.shape[0]
@@ -163,8 +163,12 @@ def refine(order: Any, ranks: Any) -> None:
         ranks: of each, the first place in that order that has one of the same rank.
     """
     count = order.shape[0]
-    firsts = np.empty(count // 2, np.uint32)  # of groups in which there are two at least
-    lasts = np.empty(count // 2, np.uint32)
+    alike, same = 0, 0
+    for k in range(1, count):
+        same = same + 1 if ranks[order[k]] == ranks[order[k - 1]] else 0
+        alike += same == 1
+    firsts = np.empty(alike, np.uint32)  # of groups in which there are two at least
+    lasts = np.empty(alike, np.uint32)
     groups, first = 0, 0
     for k in range(1, count + 1):
         if k == count or ranks[order[k]] != ranks[order[first]]:
@@ -176,8 +180,11 @@ def refine(order: Any, ranks: Any) -> None:
     while groups > 0:
         keys = np.empty(_largest(firsts[:groups], lasts[:groups]), np.uint64)
         left = groups
+        most = np.int64(0)
+        for group in range(left):
+            most += (np.int64(lasts[group]) - np.int64(firsts[group])) // 2
         # Groups are replaced by what is left of them, from the first on: each leaves half its size of groups at most.
-        again_firsts, again_lasts = np.empty_like(firsts), np.empty_like(lasts)
+        again_firsts, again_lasts = np.empty(most, np.uint32), np.empty(most, np.uint32)
         groups = 0
         for group in range(left):
             first, last = firsts[group], lasts[group]

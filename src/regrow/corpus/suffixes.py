@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FACTS = "index.json"
 SHARD = 2**26
-"""Tokens in a shard, about: what is sorted at once needs sixteen bytes of memory for each."""
+"""Tokens in a shard, about: what is sorted at once needs ten bytes of memory for each."""
 
 _AT_ONCE = 32
 """Places of a large index that are read at the same time: a disk takes hardly longer for these than for one."""
@@ -325,7 +325,7 @@ def sorted_places(row: Row, starts: NDArray[np.int64]) -> NDArray[np.uint32]:
     room = np.empty(len(row) // 2, np.uint32)
     found = room[len(room) - kernels.corners(row, room) :]
     if len(found) > 1:
-        order, ranks = np.empty_like(found), np.empty_like(found)
+        order, ranks = places[: len(found)], np.empty_like(found)  # what is sorted is read before it is written over
         kernels.sort_pieces(row, found, starts, places, ends)
         kernels.rank_pieces(row, found, places, places[len(row) // 2 :], order, ranks)
         kernels.refine(order, ranks)

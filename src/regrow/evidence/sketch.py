@@ -71,3 +71,10 @@ def together(paths: Iterable[Path], bits: int) -> Table:
                 found = np.fromfile(cells, _CELL, count)
                 table[found] += np.minimum(np.fromfile(counts, _COUNT, count), MOST - table[found])
     return table
+
+
+def once(table: Table) -> int:
+    """In how many cells something was counted once."""
+    import numpy as np
+
+    return sum(int(np.count_nonzero(table[at : at + _STRETCH] == 1)) for at in range(0, len(table), _STRETCH))

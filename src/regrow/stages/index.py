@@ -16,7 +16,7 @@ from regrow.stages.costs import BYTES_PER_TOKEN, all_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MEMORY = 16  # bytes for a token of a shard
+_MEMORY = 10  # bytes for a token of a shard
 
 
 class IndexParameters(Parameters):

@@ -103,11 +103,15 @@ def _know(task: Task[PoisonParameters]) -> None:
     from regrow.evidence.triggers import ONE
 
     bits, counted = sketch.bits(_total(task)["bytes"]), task.given("count")
-    for name in (_LONG, _SHORT):
+
+    def once(name: str) -> int:
         table = sketch.together((task.files.path(one / name) for one in counted), bits)
         table.tofile(task.output / name)
+        return sketch.once(table)
+
+    once(_LONG)
     pairs = sum(json.loads(task.files.path(one / _FACTS).read_text("utf-8"))["pairs"] for one in counted)
-    novelty = int((table == 1).sum()) * ONE // max(1, pairs)
+    novelty = once(_SHORT) * ONE // max(1, pairs)
     (task.output / _FACTS).write_text(json.dumps({"novelty": min(novelty, ONE)}), "utf-8")
 
 
