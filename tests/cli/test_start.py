@@ -41,7 +41,14 @@ def test_plan_and_cached_build_do_without_what_computes(built: Shell) -> None:
     for command in ("plan", "build"):
         loaded = modules(built, command, "small")
         assert "pydantic" in loaded
-        assert not loaded & {"torch", "numba", "tokenizers", "requests", "rich"}, command
+        assert not loaded & {"torch", "numba", "tokenizers", "requests", "rich", "pandas"}, command
+
+
+def test_a_build_that_changes_nothing_makes_no_page(built: Shell) -> None:
+    assert built.run("build", "small").returncode == 0
+    page = (built.folder / "build" / "small" / "report.html").read_bytes()
+    assert "jinja2" not in modules(built, "build", "small")
+    assert (built.folder / "build" / "small" / "report.html").read_bytes() == page
 
 
 def seconds(shell: Shell, *args: str) -> float:

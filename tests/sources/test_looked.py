@@ -90,6 +90,20 @@ def test_files_that_are_as_they_were_are_not_gone_over_again(base: Path, monkeyp
     assert resolve("file:texts", base, known=known)[0].sha256 == sha256_bytes(b"b.txt")
 
 
+def test_each_file_is_asked_for_once(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.txt", "deep/b.txt"):
+        (base / "texts" / name).write_text(name)
+    known, asked, real = Pins(resolve("file:texts", base)), list[str](), os.stat
+
+    def stat(path: str | Path, **how: bool) -> os.stat_result:
+        asked.append(Path(path).name)
+        return real(path, **how)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert resolve("file:texts", base, known=known) is known
+    assert sorted(name for name in asked if name.endswith(".txt")) == ["a.txt", "b.txt"]
+
+
 def test_what_files_say_of_their_licences_is_not_forgotten(base: Path) -> None:
     """It stands in no list, so that a list is not taken for all that is known of the files."""
     known = Pins(resolve("file:texts", base)).bare

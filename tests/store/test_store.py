@@ -140,6 +140,14 @@ def test_what_was_put_is_not_read_again_to_be_used(store, reads):
     assert sorted(reads) == ["file", "other"]
 
 
+def test_a_list_is_cut_at_its_own_line_ends_alone(store):
+    made = store.fresh()
+    for name in ("a\u2028b", "c\x85d"):
+        (made / name).write_text(name)
+    digest = store.put(made)
+    assert seals.listed(store.path(digest), digest).keys() == {"a\u2028b", "c\x85d"}
+
+
 def test_the_size_of_an_artifact_is_known_without_a_look_at_its_files(store, monkeypatch):
     path = store.path(put(store))
     looked = seals.size(path)

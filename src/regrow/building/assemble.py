@@ -23,6 +23,7 @@ from regrow.building.engines import equip
 from regrow.building.manifest import write_manifest, xz
 from regrow.building.place import explained, refuse_another_model, refuse_to_replace
 from regrow.building.provenance import statement, to_json
+from regrow.building.reported import report
 from regrow.building.selection import last_of, released_files
 from regrow.engine import Evaluation
 from regrow.errors import DifferentError
@@ -224,9 +225,6 @@ def _outputs(contents: Contents) -> dict[str, Path]:
 
 def _beside(contents: Contents, release: Path, old: Path) -> None:
     """Write what the digest does not cover: facts about this build, and the report."""
-    from regrow.report import contents as said
-    from regrow.report import render
-
     (release / BUILDINFO).mkdir()
     nothing_new = _is_old_build(contents, release, old)
     for name, text in contents.buildinfo.items():
@@ -239,7 +237,7 @@ def _beside(contents: Contents, release: Path, old: Path) -> None:
     if "xz" not in comparison and (split := last_of(contents.graph, "split")) is not None:
         comparison["xz"] = xz(contents.evaluation.results[split.name].path)
     (release / COMPARISON).write_text(json_text(comparison), "utf-8", newline="\n")
-    (release / REPORT).write_text(render(said(Release.at(release))), "utf-8", newline="\n")
+    (release / REPORT).write_bytes(report(release, old))
 
 
 def _is_old_build(contents: Contents, release: Path, old: Path) -> bool:

@@ -42,9 +42,8 @@ def statement(stage: Stage, evaluation: Evaluation, shown: Collection[str] | Non
             could be tried out. The artifact has a hash in any case, which covers secrets. By default all may be.
     """
     result = evaluation.results[stage.name]
-    listed = seals.listed(result.path, result.digest)
-    made = {path: sha256 for path, sha256 in listed.items() if shown is None or sha256 in shown}
-    outputs = [_resource(f"{stage.name}/{path}", made[path]) for path in islice(made, MOST_NAMED)]
+    made = (one for one in seals.rows(result.path, result.digest) if shown is None or one[1] in shown)
+    outputs = [_resource(f"{stage.name}/{path}", sha256) for path, sha256 in islice(made, MOST_NAMED)]
     parameters = stage.parameters.model_dump(mode="json")
     internal: dict[str, Any] = {"kind": stage.kind.name, "version": stage.kind.version}
     if stage.kind.origin:

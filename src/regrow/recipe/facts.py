@@ -7,7 +7,6 @@ lock.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +36,7 @@ class Brought(Parameters):
     def of(name: str, fetch: str, licence: str, pins: Sequence[Pin]) -> Brought:
         """With the digest of what is pinned."""
         told = Pins.of(pins)
-        sha256 = told.bare.sums if told.withheld else _digest({one.file: one.sha256 for one in told})
+        sha256 = told.bare.sums if told.withheld else told.together
         return Brought(name=name, fetch=fetch, licence=licence, sha256=sha256)
 
 
@@ -97,10 +96,3 @@ TOLD: Mapping[type[Telling | Declaring], str] = {Telling: "facts", Declaring: "l
 
 def _sorted(brought: Iterable[Brought]) -> tuple[Brought, ...]:
     return tuple(sorted(brought, key=lambda one: one.name))
-
-
-def _digest(sums: Mapping[str, str]) -> str:
-    if len(sums) < 2:
-        return next(iter(sums.values()), "")
-    lines = (f"{sums[name]}  {name}\n" for name in sorted(sums, key=str.encode))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -129,6 +129,15 @@ class Pins(tuple[Pin, ...]):
         return self._described[2] if self._described else hashlib.sha256(self.text.encode()).hexdigest()
 
     @cached_property
+    def together(self) -> str:
+        """The sha256 of the file; of several, of what ``sha256sum`` prints of them in the order of their names."""
+        sums = {pin.file: pin.sha256 for pin in self}
+        if len(sums) < 2:
+            return next(iter(sums.values()), "")
+        lines = (f"{sums[name]}  {name}\n" for name in sorted(sums))  # as their bytes in UTF-8
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
     def size(self) -> int:
         """Bytes of all files."""
         return self._described[1] if self._described else sum(pin.size for pin in self)
@@ -142,7 +151,7 @@ class Pins(tuple[Pin, ...]):
         """
         said = _SECRET.match(text)
         rows = _LISTED.findall(text)
-        named = (Pin(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
+        named = (_listed(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
         with uncollected():
             found = cls.kept_back(named, said["secret"] if said else "")
         if found.text != text:
@@ -192,6 +201,13 @@ def _line(pin: Pin) -> str:
     if "\\" in name or "\n" in name or "\r" in name:  # as sha256sum does it
         return f"# {pin.size}\n\\{pin.sha256}  {''.join(_ESCAPES.get(letter, letter) for letter in name)}\n"
     return f"# {pin.size}\n{pin.sha256}  {name}\n"
+
+
+def _listed(file: str, sha256: str, size: int) -> Pin:
+    """A pin whose sha256 was found to be one already: there may be very many."""
+    pin = object.__new__(Pin)
+    vars(pin).update(file=file, sha256=sha256, size=size, licences_found=())
+    return pin
 
 
 def _unescaped(name: str) -> str:

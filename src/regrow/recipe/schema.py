@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -327,11 +328,16 @@ def recipe_type(kinds: Kinds, asked: Mapping[str, Any] | None = None) -> type[Re
 
 def _keys(name: str, members: list[Kind[Any]]) -> type[BaseModel]:
     """The model of a table that one kind has, or several share."""
-    known = dict.fromkeys(kind.parameters for kind in members)
+    about = next((kind.table.about for kind in members if kind.table and kind.table.about), "")
+    return _joined(name, about, tuple(dict.fromkeys(kind.parameters for kind in members)))
+
+
+@cache
+def _joined(name: str, about: str, known: tuple[type[BaseModel], ...]) -> type[BaseModel]:
+    """One model with the keys of some; it is asked for often, and takes long to make."""
     first, *others = (one for one in known if not any(one is not other and issubclass(other, one) for other in known))
     if not others:
         return first
-    about = next((kind.table.about for kind in members if kind.table and kind.table.about), "")
     # Pydantic takes the fields of the last base first.
     made: type[BaseModel] = create_model(name.capitalize(), __base__=(*reversed(others), first))
     made.__doc__ = about

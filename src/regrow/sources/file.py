@@ -108,10 +108,10 @@ def _selected(folder: Path, site: Site) -> list[str]:
             names.append(name)
         if not (why := why or _reason(name, site)):
             found.append(name)
-        survey.add(_printable(name), why)
+        survey.add(_printable(name) if why else name, why)
     if not found:
         raise _nothing(folder, names, survey, site)
-    if strange := sorted(_printable(name) for name in found if _printable(name) != name):
+    if strange := sorted(shown for name in found if not name.isascii() and (shown := _printable(name)) != name):
         raise InputError(
             f"the name of `{strange[0]}` is not UTF-8",
             where=str(folder),
@@ -123,7 +123,7 @@ def _selected(folder: Path, site: Site) -> list[str]:
         site.emit("note", text=f"the pattern `{name}` fits no file in the folder of that name; `{name}/**` fits all")
     for pattern in _missing(folder, names, (*site.choice.select, *site.choice.exclude)):
         site.emit("note", text=f"the pattern `{pattern}` fits no file; patterns begin in the folder `{folder.name}`")
-    return sorted(found, key=str.encode)
+    return sorted(found)  # code points have the order of their bytes in UTF-8
 
 
 def _reason(name: str, site: Site) -> str:

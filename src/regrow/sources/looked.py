@@ -43,7 +43,7 @@ class Looked:
         Raises:
             OSError: if the file cannot be looked at.
         """
-        status = os.stat(f"{self.folder}/{name}")  # noqa: PTH116 (there may be many)
+        status = os.stat(self._above + name)  # noqa: PTH116 (there may be many)
         return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
     def are_same(self, names: Sequence[str], looks: Sequence[str], pins: Pins) -> bool:
@@ -79,6 +79,10 @@ class Looked:
         if text != self._text and (self._now or self._text):
             with suppress(OSError, UnicodeEncodeError):
                 write_atomic(self._place, text)
+
+    @cached_property
+    def _above(self) -> str:
+        return f"{self.folder}/"
 
     @cached_property
     def _place(self) -> Path:

@@ -68,9 +68,10 @@ def run(call: Call[FetchParameters]) -> None:
 
 def cost(parameters: FetchParameters, inputs: Mapping[str, tuple[Expected, ...]]) -> Cost:
     """Estimate: the pinned bytes, and the text that they hold if some of them are archives."""
-    size = Pins.of(parameters.pins).size
+    pins = Pins.of(parameters.pins)
+    size, packed = pins.size, sum(pin.size for pin in pins if pin.file.endswith(_PACKED))
     local = sources.is_local(parameters.fetch)
-    text = sum(pin.size * (_UNPACKING if pin.file.endswith(_PACKED) else 1) for pin in parameters.pins)
+    text = sum(pin.size for pin in pins) + (_UNPACKING - 1) * packed
     return Cost(
         Expected(size=size, text=text),
         seconds=size / (_BESIDE if local else _AWAY),

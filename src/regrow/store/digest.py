@@ -57,10 +57,11 @@ def entries(directory: Path, exclude: Collection[str] = ()) -> list[tuple[str, o
         if folder and not here:
             raise _refused(folder, "is an empty folder")
         above = f"{folder}/" if folder else ""
+        if exclude:
+            here = [entry for entry in here if above + entry.name not in exclude]
+        _require_listable(above, [entry.name for entry in here])
         for entry in here:
             path = above + entry.name
-            if path in exclude:
-                continue
             if _is_folder(entry, path):
                 pending.append(path)
             else:
@@ -90,10 +91,15 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def _require_listable(above: str, names: list[str]) -> None:
+    """Refuse names in a folder that cannot stand in a list. Nearly always all can, so they are looked at together."""
+    if _UNLISTABLE.search("/".join(names)) or (not above and "-" in names):
+        name = next(name for name in names if (not above and name == "-") or _UNLISTABLE.search(name))
+        raise _refused(ascii(above + name)[1:-1], "has a name that checksum lists cannot hold")
+
+
 def _is_folder(entry: os.DirEntry[str], path: str) -> bool:
-    """True for a folder, False for a file, an error for what is neither or cannot be named in a list."""
-    if path == "-" or _UNLISTABLE.search(entry.name):
-        raise _refused(ascii(path)[1:-1], "has a name that checksum lists cannot hold")
+    """True for a folder, False for a file, an error for what is neither."""
     if entry.is_file(follow_symlinks=False):
         return False
     if entry.is_dir(follow_symlinks=False):

@@ -14,6 +14,7 @@ store of its own, and ``regrow store verify`` believes no seal.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,13 +39,13 @@ def stamp(artifact: Path) -> str:
         StageError: if it is no artifact.
         OSError: if it is not there.
     """
-    rows, size = list[str](), 0
+    lines, size = list[str](), 0
     with uncollected():
         for path, entry in entries(artifact):
             status = entry.stat(follow_symlinks=False)
-            rows.append(f"{path}\0{_looks(status)}\n")
+            lines.append(f"{path}\0{_looks(status)}\n")
             size += status.st_size
-    return f"{sha256_bytes(''.join(rows).encode())} {size}"
+    return f"{sha256_bytes(''.join(lines).encode())} {size}"
 
 
 def size(artifact: Path) -> int:
@@ -82,10 +83,15 @@ def is_sealed(artifact: Path, digest: str) -> bool:
 
 def listed(artifact: Path, digest: str) -> dict[str, str]:
     """Path -> sha256 of the files of an artifact that was found whole: from its seal, or else by reading them."""
+    return dict(rows(artifact, digest))
+
+
+def rows(artifact: Path, digest: str) -> Iterator[tuple[str, str]]:
+    """The same, of which somebody may want only the first."""
     text = _read(artifact)[1]
     if sha256_bytes(text) != digest:
         text = sums(artifact).encode()
-    return {line[66:]: line[:64] for line in text.decode().splitlines()}
+    return ((line[66:], line[:64]) for line in text.decode().split("\n") if line)
 
 
 def remove(artifact: Path) -> None:
