@@ -49,6 +49,15 @@ def test_so_is_what_it_refuses_in_other_ways(error: Exception, words: str, capsy
     assert (code, text[: len(words)]) == (1, words)
 
 
+def test_a_link_to_itself_is_a_path_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    def follow() -> int:
+        return len((tmp_path / "loop").resolve(strict=True).parts)
+
+    assert (guarded(Console(), follow), SORRY in capsys.readouterr().err) == (2, False)
+
+
 def test_a_module_of_ours_that_is_missing_is_our_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert SORRY in told(ImportError("no such name", name="regrow.store"), capsys)[1]
 

@@ -104,6 +104,9 @@ def _plain(error: Exception) -> RegrowError | None:
     if isinstance(error, click.ClickException):
         message, _, hint = error.format_message().partition("\nhint: ")
         return RecipeError(message[:1].lower() + message[1:].rstrip("."), hint=hint or _help(error))
+    looped = error.__context__ if isinstance(error, RuntimeError) else None  # as paths say it until Python 3.13
+    if isinstance(looped, OSError) and looped.errno == errno.ELOOP:
+        error = looped
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
     if isinstance(error, MemoryError):
