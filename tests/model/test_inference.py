@@ -129,6 +129,15 @@ def test_a_step_in_which_a_text_does_not_fit_computes_nothing():
     assert [cache.length for cache in caches] == [0, 0]
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 32, 33])
+def test_threads_have_about_as_much_to_do_in_attention(count):
+    order = [ordered_attention.folded(number, count) for number in range(count)]
+    assert sorted(order) == [*range(count)]
+    for threads in (2, 4):
+        shares = np.array_split(np.array(order) + 1.0, threads)
+        assert max(share.sum() for share in shares) <= sum(order) / threads + 1.5 * count
+
+
 def test_threads_change_nothing():
     x, w = comparison.sample((70, 48), 1, "wide"), comparison.sample((130, 48), 2, "wide")
     q, k = comparison.sample((3, 100, 16), 3), comparison.sample((3, 100, 16), 4)

@@ -22,7 +22,7 @@ from regrow.exact.coded import SIDE, Coded, Layout
 from regrow.exact.coded_products import best, parts, product, records_of
 from regrow.exact.compiled import rms_norm_row
 from regrow.exact.kernel import bytes_at, floats_at, kernel, shared_kernel
-from regrow.exact.ordered_attention import attend
+from regrow.exact.ordered_attention import attend, folded
 from regrow.exact.rows import exp
 from regrow.exact.threads import THREADS
 
@@ -168,7 +168,7 @@ def _kernel(attends: tuple[Layout, Layout] | None, feeds: tuple[Layout, Layout] 
                             start = (heads + kind * groups + g) * width
                             kept[g, place] = joined[r, start : start + width]
                 for i in prange(len(stretches) * groups):
-                    s, g = i // groups, i % groups
+                    s, g = folded(i // groups, len(stretches)), i % groups
                     start, stop, text, first = stretches[s, 0], stretches[s, 1], stretches[s, 2], stretches[s, 3]
                     queries = np.empty(((stop - start) * share, width), _F)
                     found = np.empty(((stop - start) * share, width), _F)

@@ -245,13 +245,19 @@ def attend(q: Any, keys: int, values: int, first: int, share: int, scale: Any, o
                 out[begin + r, c] = np.float32((lower + upper) / denominators[r])
 
 
+@_helper
+def folded(number: int, count: int) -> int:
+    """Numbers from both ends in turn: threads get neighbours, and positions have the more to do the later they are."""
+    return count - 1 - number // 2 if number % 2 else number // 2
+
+
 @_parallel
 def _attention_kernel(q: Any, held: Any, first: int, share: int, scale: Any, out: Any) -> None:
     groups, rows, _ = q.shape
     positions = max(1, _QUERIES // share)
     blocks = (rows // share + positions - 1) // positions
     for i in prange(groups * blocks):
-        g, start = i % groups, i // groups * positions
+        g, start = i % groups, folded(i // groups, blocks) * positions
         stop = min(rows, (start + positions) * share)
         some = slice(start * share, stop)
         attend(q[g, some], held[g, 0], held[g, 1], first + start, share, scale, out[g, some])
