@@ -150,7 +150,7 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
             raise InputError(what, why=error.strerror or str(error)) from error
         kept, files = [], []
         for entry in entries:
-            if not _is_folder(entry):
+            if _is_plain(entry) or not _is_folder(entry):
                 files.append(entry)
             elif why := _closed(Path(entry), site, whole):
                 yield f"{above}{entry.name}/", why
@@ -158,7 +158,12 @@ def _files(folder: Path, site: Site) -> Iterator[tuple[str, str]]:
                 kept.append(f"{above}{entry.name}")
         pending += reversed(kept)
         for entry in files:
-            yield above + entry.name, _unusable(entry, site)
+            yield above + entry.name, "" if _is_plain(entry) else _unusable(entry, site)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether nothing but its name has to be looked at: nearly always, and there may be many."""
+    return entry.is_file(follow_symlinks=False) and entry.name not in _OWN
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -62,10 +62,11 @@ def entries(directory: Path, exclude: Collection[str] = ()) -> list[tuple[str, o
         _require_listable(above, [entry.name for entry in here])
         for entry in here:
             path = above + entry.name
-            if _is_folder(entry, path):
-                pending.append(path)
-            else:
+            if entry.is_file(follow_symlinks=False):
                 found[path] = entry
+            else:
+                _require_folder(entry, path)
+                pending.append(path)
     # Code points have the order of their bytes in UTF-8, and there are no surrogates.
     return [(path, found[path]) for path in sorted(found)]
 
@@ -98,13 +99,10 @@ def _require_listable(above: str, names: list[str]) -> None:
         raise _refused(ascii(above + name)[1:-1], "has a name that checksum lists cannot hold")
 
 
-def _is_folder(entry: os.DirEntry[str], path: str) -> bool:
-    """True for a folder, False for a file, an error for what is neither."""
-    if entry.is_file(follow_symlinks=False):
-        return False
-    if entry.is_dir(follow_symlinks=False):
-        return True
-    raise _refused(path, "is a symbolic link" if entry.is_symlink() else "is neither a file nor a folder")
+def _require_folder(entry: os.DirEntry[str], path: str) -> None:
+    """Refuse what is neither a file, as was seen before, nor a folder."""
+    if not entry.is_dir(follow_symlinks=False):
+        raise _refused(path, "is a symbolic link" if entry.is_symlink() else "is neither a file nor a folder")
 
 
 def _refused(path: str, trouble: str) -> StageError:
