@@ -410,6 +410,10 @@ def test_a_pinned_file_that_became_a_link_is_refused(base: Path, tmp_path: Path)
         ("*.jso?", "wildcards pass over `c.json~`; a pattern takes it if it spells it out"),
         ("texts/*.csv", "patterns begin in the folder: write `*.csv`"),
         ("*.jsonl", "a.jsonl.lz4 is packed with LZ4, which is not unpacked here: unpack it yourself"),
+        ("**/C.MD", "capitals count: `**/C.MD` does not fit `c.md`"),
+        ("*.(md|csv)", 'a pattern has no alternatives: write ["*.md", "*.csv"]'),
+        ("**/*.{md}", 'a pattern has no alternatives: write ["**/*.md"]'),
+        ("*.csv|*.md", 'a pattern has no alternatives: write ["*.csv", "*.md"]'),
     ],
 )
 def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: str) -> None:
@@ -417,6 +421,15 @@ def test_the_hint_knows_what_was_nearly_selected(base: Path, select: str, hint: 
     with pytest.raises(InputError, match="no file fits") as caught:
         resolve("file:texts", base, [select])
     assert caught.value.hint == hint
+
+
+def test_a_pattern_that_fits_nowhere_is_not_advised(base: Path) -> None:
+    for select, hint in (("*.csv", "look whether"), ("e.txt", "patterns begin in the folder: `**/e.txt` fits")):
+        (base / "texts" / "deep").mkdir(exist_ok=True)
+        (base / "texts" / "deep" / "e.txt").write_text("x")
+        with pytest.raises(InputError) as caught:
+            resolve("file:texts", base, [select])
+        assert caught.value.hint.startswith(hint)
 
 
 def notes(base: Path, select: list[str], exclude: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ _RELEASE = ("SHA256SUMS", lock.FILE)  # as regrow.release.layout, a room above, 
 _CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"  # by the Cache Directory Tagging Specification
 _BUILD = "build"  # where releases go by default
 _DECLARATION = re.compile(rb"SPDX-License-Identifier:[ \t]*([\w.+() -]{1,100}\w\+?\)?)")
+_GROUP = re.compile(r"[({]([^(){}]*)[)}]")
 _WILD = re.compile(r"[*?\[]")
 _HEAD = 8192
 
@@ -249,18 +251,40 @@ def _nothing(folder: Path, names: list[str], survey: Survey, site: Site) -> Inpu
         some += f", and `exclude` leaves out {excluded} of {len(names)} files"
     packed = next((f"{name} is packed with {how}" for name in names if (how := unknown_packing(name, None))), "")
     hint = "look whether this is the folder that you mean"
-    if shallow := [pattern for pattern in site.choice.select if not pattern.startswith("**")]:
+    if shallow := [one for one in site.choice.select if any(matches(name, [f"**/{one}"]) for name in names)]:
         hint = f"patterns begin in the folder: `**/{shallow[0]}` fits in all folders below, too"
     if within := _folders(folder, site.choice.select):
         hint = f"`{within[0]}/**` fits every file in that folder"
     elif beside_it := [pattern for pattern in site.choice.select if _begins_beside(folder, pattern)]:
         hint = f"patterns begin in the folder: write `{beside_it[0].removeprefix(f'{folder.name}/')}`"
+    elif meant := _as_elsewhere(names, site.choice.select):
+        hint = meant
     elif packed:
         hint = f"{packed}, which is not unpacked here: unpack it yourself"
     elif passed := next((name for name in names if any(map(aside, name.split("/")))), ""):
         hint = f"wildcards pass over `{_printable(passed)}`; a pattern takes it if it spells it out"
     what = " or ".join(f"`{pattern}`" for pattern in site.choice.select)
     return InputError(f"no file fits {what}", where=str(folder), why=f"the folder holds {some}", hint=hint)
+
+
+def _as_elsewhere(names: Sequence[str], patterns: Sequence[str]) -> str:
+    """A hint if a pattern would fit a file by the rules of others: in any capitals, or with alternatives in it."""
+    for pattern in patterns:
+        folded = pattern.casefold()
+        if name := next((name for name in names if matches(name.casefold(), [folded])), ""):
+            return f"capitals count: `{pattern}` does not fit `{_printable(name)}`"
+        spelled = _alternatives(pattern)
+        if any(matches(name, spelled) for name in names):
+            return f"a pattern has no alternatives: write {json.dumps(spelled, ensure_ascii=False)}"
+    return ""
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What a pattern with one group, as in ``*.(txt|md)`` or ``*.{txt}``, or with strokes stands for elsewhere."""
+    group = _GROUP.search(pattern)
+    if group is None:
+        return [part.strip() for part in pattern.split("|")]
+    return [f"{pattern[: group.start()]}{part.strip()}{pattern[group.end() :]}" for part in re.split(r"[|,]", group[1])]
 
 
 def _pins(folder: Path, names: list[str], site: Site) -> tuple[Pin, ...]:

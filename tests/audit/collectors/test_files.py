@@ -100,6 +100,8 @@ def test_licences_are_for_what_they_lie_beside(tmp_path: Path) -> None:
         "LICENSE-DATA.txt": Scope.DATA,
         "LICENSE-MODEL": Scope.WEIGHTS,
         "MODEL_LICENSE": Scope.WEIGHTS,
+        "EULA.txt": Scope.EVERYTHING,
+        "Lizenz.md": Scope.EVERYTHING,
         "WEIGHTS_LICENSE.md": Scope.WEIGHTS,
         "Kitten Community License.txt": Scope.EVERYTHING,
         "data/LICENSE": Scope.DATA,

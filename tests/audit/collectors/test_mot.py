@@ -94,6 +94,16 @@ def test_a_component_has_its_own_licence_or_that_of_its_type_or_of_everything(
     }
 
 
+def test_a_component_may_have_its_licence_in_a_table(tmp_path: Path) -> None:
+    form = LICENCES % "distribution: {name: Apache-2.0}"
+    assert "license: MIT}" in form
+    form = form.replace("license: MIT}", "license: {name: CC-BY-NC-4.0, path: LICENSE}}")
+    found = read(write(tmp_path, {"kitten.yml": form}) / "kitten.yml")
+    assert {one.licence for one in of(found, ComponentFact) if one.component is Component.PARAMETERS} == {
+        "CC-BY-NC-4.0"
+    }
+
+
 def origin(tmp_path: Path, words: str) -> tuple[list[str], bool]:
     """The parents, and whether the origin is said to be unclear."""
     form = f"framework: {{}}\nrelease:\n  name: Kitten-Chat\n  origin: '{words}'\n"

@@ -16,7 +16,8 @@ PICKLED = frozenset((".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib
 """Loading one of these may run code that is in it."""
 
 _LICENCE = re.compile(
-    r"(?!.*(?:third|fonts?\b|depend|vendor))(?:.{1,60}[-_. ])?(un)?licen[cs]es?(?![a-z])"
+    r"(?!.*(?:third|fonts?\b|depend|vendor))(?:.{1,60}[-_. ])?"
+    r"(?:(un)?licen[cs]es?|eula|lizenz|licencia|licença|licenza|许可证)(?![a-z])"
     r"|copying|copyright|notice|(acceptable|prohibited)?[-_]?use[-_]policy|terms",
     re.IGNORECASE,
 )

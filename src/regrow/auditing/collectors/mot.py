@@ -127,7 +127,8 @@ def _component(
     if component is None:
         return
     at = text.at(f"key release.components.{number}")
-    own, where = _first(entry, "license", "license_name"), _first(entry, "component_path", "location")
+    own = _first(entry, "license", "license_name") or _first(mapping(entry.get("license")), "name", "id")
+    where = _first(entry, "component_path", "location")
     if _NOT_INCLUDED.match(own):
         yield ComponentFact(Basis.DECLARED, at, component, State.ABSENT, "")
         return
