@@ -37,3 +37,9 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def give_back() -> None:
+    """Give the memory that Arrow keeps for tables to come back to the system: hundreds of MB behind large ones."""
+    if pool := getattr(sys.modules.get("pyarrow"), "default_memory_pool", None):
+        pool().release_unused()

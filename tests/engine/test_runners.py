@@ -472,3 +472,32 @@ def test_a_kill_for_memory_is_told_from_others(
     monkeypatch.setattr("regrow.engine.runners.faults.memory_kills", lambda: next(counts))
     error = Lives().ended(-9, "stage `clean`")
     assert words in str(error) and "--jobs" in str(error) and "the same command goes on" in str(error)
+
+
+HELD = """
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+import pyarrow
+from regrow.engine.runners import Whole
+
+def held():
+    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]) * 1024
+
+@dataclass(frozen=True)
+class Call:
+    context: object = None
+
+def run(call):
+    [pyarrow.array(["x" * 1000] * 1000) for _ in range(200)]
+
+before = held()
+Whole(run, Call())(0, None)
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory is used")
+def test_what_a_stage_held_is_not_kept_for_the_next() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 120e6, "200 MB of text and more were in memory"

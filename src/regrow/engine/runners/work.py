@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from regrow.engine.runners.shelf import Shelf
 from regrow.errors import Interrupted
 from regrow.recipe.kind import Call, Context, Surroundings, Task
+from regrow.system import give_back
 from regrow.version import __version__
 
 Reach = Literal["here", "machine", "anywhere"]
@@ -62,6 +63,7 @@ class Whole:
     def __call__(self, index: int, context: Context) -> None:
         """Do it."""
         self.run(replace(self.call, context=context))
+        give_back()
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Tasks:
             except Exception as error:
                 self._blame(error, files)
                 raise
+        give_back()
 
     def _blame(self, error: Exception, files: Any) -> None:
         """Raise for what the task read if that is not whole: then its own error means nothing."""
