@@ -89,6 +89,7 @@ def test_how_a_model_was_made_of_the_one_that_is_named(said: str, edge: str) -> 
         f"Модель не дообучена на основе {LION}.",
         f"Questo modello non è una versione affinata di {LION}.",
         f"I took {LION} and compared it with ours.",
+        f"PPO of {LION} is described in another place.",
         f"It is better than a fine-tuned version of {LION}.",
         f"Unlike {LION}, it is small.",
         f"It is not a fine-tuned version of {LION}.",

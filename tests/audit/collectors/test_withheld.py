@@ -233,6 +233,8 @@ def test_a_word_is_enough_below_a_heading_about_training_data(said: str) -> None
     "said",
     [
         "No data was withheld.",
+        "No parts of the training data are private.",
+        "There are no plans to make the evaluation data public.",
         "Nothing about the training data is undisclosed.",
         "It is a myth that the training data was not released.",
         "The training data was not published before 2023, it is now on the hub.",
