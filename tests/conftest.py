@@ -1,14 +1,16 @@
 """What holds for all tests."""
 
+import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from regrow.cli import spin_briefly
+from regrow.system import uncollected
 
 # The machine may be busy: how long an example takes to make or to try says nothing.
 settings.register_profile("regrow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +20,15 @@ spin_briefly()  # as every command does: many tests train, on cores that they sh
 FIRST = ("test_same_hash.py", "house", "audit", "cli", "train", "exact", "stages", "serve", "verify")
 """What takes long begins first, so that no process is left alone with it at the end. Checks and audits need no kernels:
 beside them one process compiles those of training, for which others would wait in a fresh clone."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search for cycles neither while tests are collected, which are as many objects as all else, nor in them later."""
+    with uncollected():
+        found = yield
+    gc.freeze()
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
