@@ -149,8 +149,8 @@ def test_a_model_stops_writing_when_nobody_reads(built: Shell) -> None:
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_told_once(built: Shell) -> None:
     for args, code, words in (
-        (["inspect", "build/small"], 1, "error: no space left on device\n"),
-        (["inspect", "build/small", "--json"], 1, "error: no space left on device\n"),
+        (["inspect", "build/small"], 1, "error: no space left on device\n  standard output\n"),
+        (["inspect", "build/small", "--json"], 1, "error: no space left on device\n  standard output\n"),
         (["--help"], 1, "error: no space left on device\n"),
         (["inspect", "nosuch", "--json"], 6, "error: there is no such folder\n"),
     ):

@@ -192,8 +192,7 @@ REMEDY = "hint: take a whole version of the file, or delete it and run `regrow l
         (
             "lock = 1\n",
             "",
-            "x/regrow.lock: this is not a lock\nbecause this regrow knows the format 1\n"
-            "hint: upgrade regrow, or delete the file and run `regrow lock`",
+            f"x/regrow.lock: this is not a lock\nbecause the key `lock` is missing, with which each begins\n{REMEDY}",
         ),
         (
             "a" * 64,
@@ -221,6 +220,13 @@ def test_a_damaged_lock(old: str, new: str, expected: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text.replace(old, new, 1), "x/regrow.lock")
     assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_lock_is_said_to_be_empty(text: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(text, "x/regrow.lock")
+    assert str(caught.value) == f"x/regrow.lock: this is not a lock\nbecause the file is empty\n{REMEDY}"
 
 
 @pytest.mark.parametrize(

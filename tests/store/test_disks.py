@@ -192,6 +192,29 @@ def test_of_a_copy_to_a_full_disk_the_full_one_is_named() -> None:
     assert error is not None and error.what == "the disk reports a fault: /source"
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_write_that_fails_within_a_new_directory_names_it(tmp_path: Path, number: int) -> None:
+    with pytest.raises(OSError, match="made") as caught, new_directory(tmp_path / "made"):
+        raise OSError(number, os.strerror(number))  # as a write says it, which knows no name
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "made"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/elsewhere"),
+        OSError(errno.ECONNRESET, "Connection reset by peer"),
+        OSError("words only"),
+    ],
+    ids=["named", "network", "words"],
+)
+def test_what_is_not_about_a_new_directory_is_left_as_it_is(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(OSError, match=str(error.strerror or error)) as caught, new_directory(tmp_path / "made"):
+        raise error
+    assert caught.value is error
+
+
 def test_many_files_are_synced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(500):
         (tmp_path / str(number)).touch()

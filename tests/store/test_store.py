@@ -309,6 +309,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     for root in (tmp_path / "file", tmp_path / "file" / "deep"):
         with pytest.raises(StageError, match=r"there is a file where the store should be: .*file"):
             Store(root)
+        with pytest.raises(StageError, match=r"there is a file where the store should be: .*file"):
+            StoreReader(root)  # or a plan would promise what no build can keep
 
 
 @pytest.mark.parametrize(("number", "words"), [(28, "disk full"), (30, "read-only"), (13, "no permission")])

@@ -81,6 +81,8 @@ class Console:
         except BrokenPipeError:
             self.unread = True
             silence(sys.stdout)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
     def document(self, schema: str, value: dict[str, Any]) -> None:
         """Put a JSON document on stdout. A number that JSON cannot hold is null."""

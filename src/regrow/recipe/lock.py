@@ -390,8 +390,11 @@ def parse(
         hint = "take either side whole, then run `regrow lock`"
         raise RecipeError("the lock has a merge conflict", where=f"{file}:{line}", hint=hint)
     origin = parsed(text, file, _REMEDY)
-    if (version := origin.data.get("lock")) != 1:
-        what = f"the lock has the format {shown(version)}" if version is not None else "this is not a lock"
+    if "lock" not in origin.data:
+        why = "the key `lock` is missing, with which each begins" if text.strip() else "the file is empty"
+        raise RecipeError("this is not a lock", where=file, why=why, hint=_REMEDY)
+    if (version := origin.data["lock"]) != 1:
+        what = f"the lock has the format {shown(version)}"
         hint = "upgrade regrow, or delete the file and run `regrow lock`"
         raise RecipeError(what, where=file, why="this regrow knows the format 1", hint=hint)
     try:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from regrow.errors import StageError
 from regrow.store.copying import copy
+from regrow.store.faults import WRITING, place
 from regrow.store.locks import acquire, release
 
 _RENAME_EXCHANGE = 2
@@ -58,11 +59,16 @@ def new_directory(path: Path) -> Iterator[Path]:
     A directory that was at ``path`` is removed with all it holds, so be sure that it is yours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _aside(path) as aside:
-        aside.mkdir()
-        yield aside
-        sync_tree(aside)
-        _swap(aside, path)
+    try:
+        with _aside(path) as aside:
+            aside.mkdir()
+            yield aside
+            sync_tree(aside)
+            _swap(aside, path)
+    except OSError as error:
+        if error.errno in WRITING and not place(error):  # a failed write does not say of what
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     sync(path.parent)
 
 

@@ -32,7 +32,7 @@ _WORDS = {
     errno.EMFILE: ("too many open files", "raise the limit with `ulimit -n`"),
     errno.ENFILE: ("too many open files on this machine", "end other programs, or raise `fs.file-max`"),
 }
-_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """What only writing meets. Of the two files of a copy, the system names the one that was read first."""
 
 
@@ -55,7 +55,7 @@ def disk_error(error: OSError, near: Path | str = "", where: str = "", setting: 
 
 def place(error: OSError) -> str:
     """The path that an error is about, as far as the system says."""
-    path = (error.filename2 if error.errno in _WRITING else None) or error.filename
+    path = (error.filename2 if error.errno in WRITING else None) or error.filename
     return "" if path is None or isinstance(path, int) else os.fsdecode(path)
 
 

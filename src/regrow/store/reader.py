@@ -51,6 +51,7 @@ class StoreReader:
     Raises:
         RecipeError: if there is something else in the directory.
         InputError: if there is no store and there must be one.
+        StageError: if a file is where the store should be, or a folder above it.
     """
 
     def __init__(self, root: Path, *, must_exist: bool = False) -> None:
@@ -149,9 +150,18 @@ class StoreReader:
 
 
 def require_ours(root: Path, must_exist: bool) -> None:
-    """Raise unless ``root`` is a store, or nothing yet that may become one."""
+    """Raise unless ``root`` is a store, or nothing yet that may become one.
+
+    Raises:
+        RecipeError: if there is something else.
+        InputError: if there is nothing, and a store must be there.
+        StageError: if a file is in the way.
+    """
     if is_store(root):
         return
+    if file := _file_on_the_way(root):
+        what = f"there is a file where the store should be: {file}"
+        raise StageError(what, hint="set REGROW_STORE to a directory")
     if (stranger := _stranger(root)) and not is_store(root):  # again: somebody may just have made one
         raise RecipeError(
             "there is something else where the store should be",
@@ -175,6 +185,11 @@ def is_store(root: Path) -> bool:
         return (root / TAG).read_bytes() == CACHE_TAG.encode()
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
+
+
+def _file_on_the_way(root: Path) -> Path | None:
+    """``root`` or what is above it, whichever is a file, if one is."""
+    return next((path for path in (root, *root.parents) if path.exists() and not path.is_dir()), None)
 
 
 def _stranger(root: Path) -> str:
