@@ -239,7 +239,7 @@ def test_messages_may_be_plain_data(talking: Generator) -> None:
         ([Message("x", "y")], "nobody says this"),
         ([{**QUESTION, "content": None}], "the prompt is no text"),
         ([{**QUESTION, "content": "\ud800"}], "the prompt is not UTF-8"),
-        ([{**QUESTION, "content": [{"type": "text"}]}], "the prompt is no text"),
+        ([{**QUESTION, "content": [{"type": "text"}]}], "the model reads text and nothing else"),
         ([{**QUESTION, "content": [{"type": "image_url", "image_url": {}}]}], "the model reads text and nothing else"),
         ([{**QUESTION, "content": [{"type": "file"}]}], "the model reads text and nothing else"),
     ],
@@ -261,6 +261,7 @@ def test_a_prompt_that_is_too_long_is_refused_unless_its_end_will_do(talking: Ge
         assert "".join(write(max_tokens=4, truncate=True))
     found = "".join(talking.generate(text, 6, 0.0, truncate=True))
     assert found == "".join(talking._pieces(talking._tokens(end, 6, talking.sampling(0.0))))
+    assert len([*talking._tokens(end, 6, talking.sampling(0.0))]) > 1  # beyond the context, where a server ends
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,7 @@ def test_a_prompt_that_is_too_long_is_refused_unless_its_end_will_do(talking: Ge
         ("\ud800", {}, "the prompt is not UTF-8 because it has half a character after 0 characters"),
         ("a\udcff", {}, "the prompt is not UTF-8 because it has byte 0xff after 1 characters"),
         ("a", {"max_tokens": 1.5}, "`max_tokens` is not a whole number because it is 1.5"),
+        ("a", {"max_tokens": -1}, "`max_tokens` is too small because it is -1"),
         ("a", {"seed": True}, "`seed` is not a whole number because it is True"),
         ("a", {"temperature": "hot"}, "`temperature` is not a number because it is 'hot'"),
         ("a", {"top": 2.0}, "`top` is not a whole number because it is 2.0"),

@@ -208,12 +208,19 @@ def test_a_conversation_that_is_wrong_is_refused(client: TestClient, fields: Any
     assert re.search(said, refused(chatted(client, **fields))["message"])
 
 
+_NO_PART = 'this is no part as `{"type": "text", "text": "..."}`'
+
+
 @pytest.mark.parametrize(
     ("part", "said"),
     [
         ({"type": "image_url", "image_url": {"url": "file:///etc/x"}}, "this is an image"),
         ({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}, "this is sound"),
         ({"type": "file", "file": {"file_id": "x"}}, "this is a file"),
+        ({"type": "text"}, _NO_PART),
+        ({"type": "text", "text": None}, _NO_PART),
+        ({"text": "x"}, _NO_PART),
+        (1, _NO_PART),
         ({"type": "hologram\n", "hologram": 1}, 'this is of type "hologram\\n"'),
     ],
 )

@@ -120,6 +120,7 @@ def test_a_chat_refuses_what_is_too_long_and_reads_its_end_if_told_to(release: P
     asked = ["chat", str(release), "say it " * 96, "--max-tokens", "2", "--continue"]
     refused, written = CliRunner().invoke(cli, asked), CliRunner().invoke(cli, [*asked, "--truncate"])
     assert refused.exit_code == 2 and "the prompt is too long" in refused.stderr and not refused.stdout
+    assert "--truncate" in refused.stderr
     assert written.exit_code == 0, written.stderr
 
 

@@ -92,7 +92,8 @@ class Generator:
 
         Args:
             prompt: the text.
-            max_tokens: how many may be written, if the context has room for them.
+            max_tokens: how many may be written. Where the context is full, the older half of it falls out and more is
+                written, where a server ends the text.
             temperature: 0 takes the likeliest token; by default as the model is usually let write: :meth:`sampling`.
             top: so many of the likeliest tokens are chosen from, and 0 is all; by default as is usual.
             seed: another one gives another text.
@@ -162,7 +163,9 @@ class Generator:
         if len(ids) <= most or truncate:
             return ids[-most:]
         why = f"it has {counted(len(ids), 'token')}, and the model reads {most:,} at once"
-        raise RecipeError("the prompt is too long", why=why, hint="shorten it, or have its end read: `truncate`")
+        raise RecipeError(
+            "the prompt is too long", why=why, hint="shorten it, or have its end read: `truncate`, or --truncate"
+        )
 
     def _asked(self, messages: Sequence[Message]) -> list[int]:
         if self.template is None:
@@ -179,6 +182,8 @@ class Generator:
 
     def _tokens(self, ids: list[int], most: int, sampling: Sampling, adapter: str = "") -> Iterator[int]:
         _require_number("max_tokens", most, int)
+        if most < 0:
+            raise RecipeError("`max_tokens` is too small", why=f"it is {most}", hint="give 0 or more")
         heard = queue.SimpleQueue[Event]()
         running = self.engine.submit(Request(ids, most, sampling, self.stops, adapter=adapter), heard.put)
         try:

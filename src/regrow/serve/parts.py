@@ -18,6 +18,7 @@ _SORTS: Mapping[str, str] = {
     "input_file": "a file",
 }
 
+_A_TEXT = '`{"type": "text", "text": "..."}`'
 UNREAD = "the model reads text and nothing else"
 INSTEAD = "leave it out, or say in words what is in it"
 
@@ -26,7 +27,9 @@ def unread(content: object) -> tuple[int, str] | None:
     """The place of the first part that is no text, from 0, and what it is; None if there is none."""
     for place, part in enumerate(content if isinstance(content, list | tuple) else ()):
         sort = part.get("type") if isinstance(part, Mapping) else None
-        if isinstance(sort, str) and sort != "text":
+        if not isinstance(sort, str) or (sort == "text" and not isinstance(part.get("text"), str)):
+            return place, f"this is no part as {_A_TEXT}"
+        if sort != "text":
             return place, f"this is {_SORTS[sort]}" if sort in _SORTS else f"this is of type {shown(sort)}"
     return None
 
