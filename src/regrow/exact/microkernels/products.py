@@ -47,9 +47,10 @@ _QUERIES = 256
 _BYTES_OF_RESULT = {
     kernels.INTEGERS: 4, kernels.ROUNDED: 4, kernels.SUMMED: 8, kernels.ADDED: 16, kernels.SCALED: 4,
 }  # fmt: skip
-# What a kernel is given for what is none of its kind.
+# What a kernel is given for what is none of its kind: of the very type of what it stands for, since for each other one
+# Numba would compile the whole kernel once more.
 _NO_GRID, _NO_OFFSETS = np.empty((0, 0), np.int32), np.empty((0, 0, 0), np.int32)
-_NO_INTEGERS, _NO_FLOATS = np.empty((0,) * 4, np.int32), np.empty((0,) * 3, np.float32)
+_NO_INTEGERS, _NO_FLOATS = np.empty((0,) * 3, np.int32), np.empty((0,) * 3, np.float32)
 _NO_DOUBLES, _NO_FACTORS = np.empty((0,) * 3, np.float64), np.empty(0, np.float64)
 
 
