@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from regrow.exact import comparison, definition, grid, kept, operations, selftest
 from regrow.exact.backend import Backend
 from regrow.exact.gemm import FLOAT64, GemmBackend
-from regrow.exact.microkernels import products, units
+from regrow.exact.microkernels import kernels, products, units
 from regrow.exact.registry import cpu_gemm_backends, load_kernels
 from regrow.exact.selection import use
 from regrow.exact.threads import THREADS
@@ -27,6 +27,16 @@ each = pytest.mark.parametrize("gemm", fused, ids=lambda c: c.name)
 @pytest.mark.parametrize(("name", "test"), [pytest.param(n, t, id=n) for n, t in comparison.product_faults(fused)])
 def test_fused_products_have_the_bits_of_the_definition(name, test):
     assert test() == ""
+
+
+def test_one_kernel_is_compiled_for_all_that_may_become_of_a_product():
+    """A place-holder of another type than what it stands for would have it compiled again, the longest of all."""
+    gemm = fused[0]
+    gemm.product(torch.ones(1, 2, 3, dtype=torch.int8), torch.ones(1, 3, 4, dtype=torch.int8))
+    for name, case in comparison.products().items():
+        if name.endswith(" one"):
+            case(Backend(numba, gemm))
+    assert len(kernels.multiply._shared.signatures) == 1
 
 
 @each
