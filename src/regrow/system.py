@@ -1,8 +1,9 @@
-"""What regrow runs on: systems, of which one is refused at the start, and Python."""
+"""What regrow runs on: systems, of which one is refused at the start, Python, and variables of the environment."""
 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,11 @@ def require_known_system() -> None:
             why="it locks files, tells users apart and watches processes as Linux and macOS do",
             hint="the Windows Subsystem for Linux is a Linux, in which all of it runs: `wsl --install`",
         )
+
+
+def is_wished(variable: str) -> bool:
+    """Whether an environment variable that is a switch is on: set, and to anything but 0."""
+    return os.environ.get(variable, "") not in ("", "0")
 
 
 @contextmanager

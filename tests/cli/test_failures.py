@@ -151,6 +151,8 @@ def test_tracebacks_can_be_asked_for(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setenv("REGROW_DEBUG", "1")
     assert "Traceback" in told(ZeroDivisionError("x"), capsys)[1]
     assert "Traceback" in told(StageError("x"), capsys)[1]
+    monkeypatch.setenv("REGROW_DEBUG", "0")
+    assert "Traceback" not in told(StageError("x"), capsys)[1]
 
 
 def test_an_exception_inside_a_command_is_caught(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import click
 from regrow.errors import Note
 from regrow.exact import compiling
 from regrow.printable import escaped
+from regrow.system import is_wished
 
 _LAYOUT = "\n\t"
 
@@ -131,7 +132,7 @@ def coloured(stream: TextIO) -> bool:
 
 def animated(stream: TextIO) -> bool:
     """Whether a line that changes is wanted and can be seen."""
-    return stream.isatty() and not os.environ.get("REGROW_NO_PROGRESS") and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not is_wished("REGROW_NO_PROGRESS") and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import click
 
 from regrow.cli.console import Console, silence
 from regrow.errors import Interrupted, RecipeError, RegrowError
+from regrow.system import is_wished
 
 _HINTS = {
     errno.ENOSPC: "",
@@ -83,7 +84,7 @@ def _told(console: Console, error: Exception) -> int:
     plain = _plain(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and error.ctx is not None:
         console.say(error.ctx.get_help() + "\n")
-    if os.environ.get("REGROW_DEBUG"):
+    if is_wished("REGROW_DEBUG"):
         console.say("".join(traceback.format_exception(error)))
     for head, line in lines(console, plain) if plain else _apology(console, error):
         console.say(line, head=head)

@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import ipaddress
 import logging
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regrow.serve.http.errors import RefusedError
 from regrow.serve.http.meters import Meters
+from regrow.system import is_wished
 from regrow.words import shown
 
 _LOG = logging.getLogger("regrow.serve")
@@ -115,7 +115,7 @@ class Guard:
                 await RefusedError("the server stops", 503, code="stopping").response(scope, receive, counted)
             raise
         except Exception as error:
-            _LOG.error("%s failed: %r", scope["path"], error, exc_info=bool(os.environ.get("REGROW_DEBUG")))
+            _LOG.error("%s failed: %r", scope["path"], error, exc_info=is_wished("REGROW_DEBUG"))
             if not status:
                 await RefusedError(f"the server failed: {type(error).__name__}", 500).response(scope, receive, counted)
         finally:
