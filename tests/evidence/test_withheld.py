@@ -372,8 +372,9 @@ def longer(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**row, "bytes": row["bytes"] + (row["source"] == "diaries")} for row in table]
 
 
-def trained_on_all(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "split": "train"} for row in table]
+def trained_on_others(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    other = {"train": "validation", "validation": "train"}  # which are which hangs on secrets that are drawn
+    return [{**row, "split": other.get(row["split"], row["split"])} for row in table]
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def trained_on_all(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
         (without_one("letters"), "gives of `letters` the root"),
         (without_one("play"), "1 documents of `play` are neither in"),
         (longer, "gives of `diaries` the bytes"),
-        (trained_on_all, "the training"),
+        (trained_on_others, "the training"),
     ],
 )
 def test_what_a_stranger_finds_different(

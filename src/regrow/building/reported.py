@@ -59,8 +59,9 @@ def _ingredients(release: Path) -> str:
 def _program() -> str:
     """How the files of this program look, which may be worked on; nothing if they are none, but in an archive."""
     try:
-        found = [(path, entry.stat()) for path, entry in entries(Path(version.__file__).parent)]
+        written = [one for one in entries(Path(version.__file__).parent) if "__pycache__/" not in one[0]]
+        found = [(path, entry.stat()) for path, entry in written]
     except (OSError, StageError):
         return version.__version__
-    looks = (f"{path} {it.st_size} {it.st_mtime_ns}" for path, it in found if not path.endswith(".pyc"))
+    looks = (f"{path} {it.st_size} {it.st_mtime_ns}" for path, it in found)
     return sha256_bytes("\n".join(looks).encode())

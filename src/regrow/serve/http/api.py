@@ -147,7 +147,9 @@ class Api:
 
     def _require(self, asked: Asked, likeliest: int | None, name: str) -> None:
         if (likeliest or 0) > self._limits.likeliest:
-            raise RefusedError(f"`{name}` may be {self._limits.likeliest} at the most", param=name, code="invalid_value")
+            raise RefusedError(
+                f"`{name}` may be {self._limits.likeliest} at the most", param=name, code="invalid_value"
+            )
         if asked.stream_options is not None and not asked.stream:
             raise RefusedError("`stream_options` needs `stream` to be true", param="stream_options")
 
