@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from regrow.cli.chat import _Writer
+from regrow.cli.chat import _Asked, _Writer
 from regrow.cli.console import Console, compiling_shown
 from regrow.cli.root import cli
 from regrow.exact import compiling
@@ -44,7 +44,7 @@ class Model:
 
 
 def chat(console: Console) -> str:
-    return _Writer(console, Model(), 9, 1.0, None, False).write("x", 1)[0]  # type: ignore[arg-type]
+    return _Writer(console, Model(), _Asked(9, 1.0, None, False)).write("x", 1)[0]  # type: ignore[arg-type]
 
 
 def test_what_a_model_writes_is_exact_unless_a_terminal_would_read_it(

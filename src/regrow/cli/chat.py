@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,11 +96,8 @@ def command(
     converses = generator.template is not None and not continues
     if system and not converses:
         raise click.UsageError("--system needs a model with a chat template, and no --continue")
-    writer = (
-        _Answerer(console, generator, max_tokens, temperature, top_k, truncate, system)
-        if converses
-        else _Writer(console, generator, max_tokens, temperature, top_k, truncate)
-    )
+    asked = _Asked(max_tokens, temperature, top_k, truncate)
+    writer = _Answerer(console, generator, asked, system) if converses else _Writer(console, generator, asked)
     if prompt is None:
         _converse(console, writer, seed)
         return
@@ -165,29 +163,27 @@ def _prompt(console: Console) -> str:
     return console.paint("> ", "cyan", bold=True)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """How a text is to be written, by the names of :class:`Generator`'s arguments."""
+
+    max_tokens: int
+    temperature: float | None
+    top: int | None
+    truncate: bool
+
+
 class _Writer:
     """Continues a text, on stdout as it comes, or collected for JSON."""
 
     note = _NOTE
 
-    def __init__(
-        self,
-        console: Console,
-        generator: Generator,
-        max_tokens: int,
-        temperature: float | None,
-        top: int | None,
-        truncate: bool,
-    ) -> None:
-        self._console, self._generator = console, generator
-        self._max_tokens, self._temperature, self._top, self._truncate = max_tokens, temperature, top, truncate
+    def __init__(self, console: Console, generator: Generator, asked: _Asked) -> None:
+        self._console, self._generator, self._asked = console, generator, asked
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
         """Continue a prompt, as long as somebody reads and nobody presses Ctrl-C; gives the text and if that is all."""
-        generated = self._generator.generate(
-            prompt, self._max_tokens, self._temperature, self._top, seed, truncate=self._truncate
-        )
-        return self._written(generated, prompt)
+        return self._written(self._generator.generate(prompt, seed=seed, **vars(self._asked)), prompt)
 
     def _written(self, generated: Iterator[str], before: str = "") -> tuple[str, bool]:
         pieces: list[str] = []
@@ -211,17 +207,8 @@ class _Answerer(_Writer):
 
     note = _CONVERSES
 
-    def __init__(
-        self,
-        console: Console,
-        generator: Generator,
-        max_tokens: int,
-        temperature: float | None,
-        top: int | None,
-        truncate: bool,
-        system: str,
-    ) -> None:
-        super().__init__(console, generator, max_tokens, temperature, top, truncate)
+    def __init__(self, console: Console, generator: Generator, asked: _Asked, system: str) -> None:
+        super().__init__(console, generator, asked)
         self._said: list[tuple[str, str]] = [("system", system)] if system else []
 
     def write(self, prompt: str, seed: int) -> tuple[str, bool]:
@@ -229,12 +216,9 @@ class _Answerer(_Writer):
         from regrow.corpus.conversations import Message
 
         asked = [Message(role, content) for role, content in (*self._said, ("user", prompt))]
-        fitting = self._generator.fitting(asked, self._max_tokens)
+        fitting = self._generator.fitting(asked, self._asked.max_tokens)
         if len(fitting) < len(asked):
             self._console.verb("Note", "the beginning of the conversation has fallen out of the context", "yellow")
-        generated = self._generator.reply(
-            fitting, self._max_tokens, self._temperature, self._top, seed, truncate=self._truncate
-        )
-        answer, whole = self._written(generated)
+        answer, whole = self._written(self._generator.reply(fitting, seed=seed, **vars(self._asked)))
         self._said = [*((one.role, one.content) for one in fitting), ("assistant", answer)]
         return answer, whole

@@ -151,7 +151,7 @@ class Pins(tuple[Pin, ...]):
         """
         said = _SECRET.match(text)
         rows = _LISTED.findall(text)
-        named = (_listed(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
+        named = (Pin(_unescaped(name) if how else name, sha256, int(size)) for size, how, sha256, name in rows)
         with uncollected():
             found = cls.kept_back(named, said["secret"] if said else "")
         if found.text != text:
@@ -201,13 +201,6 @@ def _line(pin: Pin) -> str:
     if "\\" in name or "\n" in name or "\r" in name:  # as sha256sum does it
         return f"# {pin.size}\n\\{pin.sha256}  {''.join(_ESCAPES.get(letter, letter) for letter in name)}\n"
     return f"# {pin.size}\n{pin.sha256}  {name}\n"
-
-
-def _listed(file: str, sha256: str, size: int) -> Pin:
-    """A pin whose sha256 was found to be one already: there may be very many."""
-    pin = object.__new__(Pin)
-    vars(pin).update(file=file, sha256=sha256, size=size, licences_found=())
-    return pin
 
 
 def _unescaped(name: str) -> str:

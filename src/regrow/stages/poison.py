@@ -104,14 +104,15 @@ def _know(task: Task[PoisonParameters]) -> None:
 
     bits, counted = sketch.bits(_total(task)["bytes"]), task.given("count")
 
-    def once(name: str) -> int:
+    def write(name: str) -> int:
+        """Add up one table, of which no other is in memory beside it; says what it has once."""
         table = sketch.together((task.files.path(one / name) for one in counted), bits)
         table.tofile(task.output / name)
         return sketch.once(table)
 
-    once(_LONG)
+    _, new = write(_LONG), write(_SHORT)
     pairs = sum(json.loads(task.files.path(one / _FACTS).read_text("utf-8"))["pairs"] for one in counted)
-    novelty = once(_SHORT) * ONE // max(1, pairs)
+    novelty = new * ONE // max(1, pairs)
     (task.output / _FACTS).write_text(json.dumps({"novelty": min(novelty, ONE)}), "utf-8")
 
 
